@@ -1,0 +1,16 @@
+"""The only clock: what time it is now, in UTC. Tests stop it from outside (time-machine)."""
+
+from datetime import UTC, datetime
+
+
+def now() -> datetime:
+    """Give the present moment, aware, in UTC, with microseconds."""
+    return datetime.now(UTC)
+
+
+def format_time(moment: datetime) -> str:
+    """Spell a moment as fixed-width RFC 3339 text in UTC: `2025-05-24T10:00:00.000000Z`.
+
+    Source: RFC 3339, section 5.6; the width is fixed, so texts sort as the moments do.
+    """
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

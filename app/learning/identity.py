@@ -1,0 +1,116 @@
+"""When two events are the same, what an event changes, and which stream it belongs to.
+
+Checked event data goes in; digests and keys come out. Nothing here knows an environment: whoever
+stores a key puts the environment first.
+"""
+
+from collections.abc import Callable, Mapping
+from hashlib import sha256
+from typing import Any
+
+import orjson
+
+from app.learning.events import EVENT_TYPES
+from app.learning.modules import FAMILY_STREAMS
+from app.learning.times import epoch_microseconds, parse_time
+
+Data = Mapping[str, Any]
+
+
+def content_digest(
+    *,
+    type: str,
+    subject: str | None,
+    occurred_at_text: str,
+    recorded_at_text: str | None,
+    data: dict[str, Any],
+) -> bytes:
+    """Give the 32 bytes that tell a repeated event from a conflicting one.
+
+    Times count as moments, not as texts; the order of fields in `data` does not count. The framing
+    is one JSON array, so no two different events can be framed alike.
+
+    Raises: ValueError when a text is no time; TypeError when the data is not JSON of limits.md
+    Source: docs/completeness.md, "Digests"
+    """
+    recorded = (
+        None if recorded_at_text is None else epoch_microseconds(parse_time(recorded_at_text))
+    )
+    framed = [type, subject, epoch_microseconds(parse_time(occurred_at_text)), recorded, data]
+    return sha256(orjson.dumps(framed, option=orjson.OPT_SORT_KEYS)).digest()
+
+
+def entity_of(type_name: str, data: Data) -> str:
+    """Give the key of the entity that an event changes, such as `assignment:["u42","m7","",1]`.
+
+    Shape:  kind, colon, compact JSON array of the key's parts
+    Raises: KeyError when no event type has this name, or the data lacks a part
+    """
+    return _ENTITY_OF[type_name](data)
+
+
+def entity_kind(entity_key: str) -> str:
+    """Give the kind of an entity: the word before the colon of its key."""
+    return entity_key.partition(":")[0]
+
+
+def entity_parts(entity_key: str) -> list[Any]:
+    """Give the parts of an entity's key, in the order of its kind."""
+    parts: list[Any] = orjson.loads(entity_key.partition(":")[2])
+    return parts
+
+
+def stream_of(type_name: str, data: Data) -> str:
+    """Give the name of the stream an event belongs to.
+
+    Raises: KeyError when no event type has this name, or the data lacks the field that tells
+    """
+    fixed = _STREAM_OF[type_name]
+    return fixed if fixed in FAMILY_STREAMS else data[fixed]
+
+
+def assignment_key(data: Data) -> str:
+    """Give the key of an assignment: no series is the empty key, no cycle the first."""
+    parts = [data["learner"], data["module"], data.get("series") or "", data.get("cycle") or 1]
+    return "assignment:" + orjson.dumps(parts).decode()
+
+
+def _keyed(kind: str, *names: str) -> Callable[[Data], str]:
+    def key_of(data: Data) -> str:
+        return f"{kind}:{orjson.dumps([data[name] for name in names]).decode()}"
+
+    return key_of
+
+
+_BY_KIND: Mapping[str, Callable[[Data], str]] = {
+    "assignment": assignment_key,
+    "learner": _keyed("learner", "learner"),
+    "team": _keyed("team", "team"),
+    "module": _keyed("module", "module"),
+    "series": _keyed("series", "series"),
+    "session": _keyed("session", "module", "session"),
+    "certification": _keyed("certification", "certification"),
+}
+
+
+def _voided_entity(data: Data) -> str:
+    """Give the entity that a voided event changed, from the keys that the void repeats."""
+    stream = data["stream"]
+    if stream == "people":
+        return _BY_KIND["learner" if data.get("learner") else "team"](data)
+    if stream != "catalog":
+        return assignment_key(data)
+    named = (kind for kind in ("certification", "session", "module") if data.get(kind))
+    return _BY_KIND[next(named, "series")](data)
+
+
+_ENTITY_OF: Mapping[str, Callable[[Data], str]] = {
+    entry.name: _voided_entity if entry.entity == "voided" else _BY_KIND[entry.entity]
+    for entry in EVENT_TYPES
+}
+
+# The family's own stream, or the field of the data that names the stream.
+_STREAM_OF: Mapping[str, str] = {
+    entry.name: {"progress": "module_type", "correction": "stream"}.get(entry.family, entry.family)
+    for entry in EVENT_TYPES
+}

@@ -1,0 +1,214 @@
+"""All that differs between SQLite and PostgreSQL: connections, time limits and bulk writes."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from functools import lru_cache
+from time import monotonic
+from typing import Any
+
+from sqlalchemy import Connection, Table, text
+from sqlalchemy.engine import make_url
+
+from app.base.clock import format_time
+from app.store.guard import CROSSING_OPTION, GuardedText
+
+WRITE_OPTION = "fullcount_write"
+
+
+# Connections
+
+
+def engine_arguments(database_url: str) -> dict[str, Any]:
+    """How the engine of this URL is made."""
+    if make_url(database_url).get_backend_name() == "sqlite":
+        return {"connect_args": {"check_same_thread": False}, "pool_size": 16, "max_overflow": 16}
+    return {"pool_size": 16, "max_overflow": 16, "pool_pre_ping": True}
+
+
+def prepare_connection(raw: Any, _record: Any) -> None:
+    """Set a new connection up; SQLAlchemy's `connect` event."""
+    if not hasattr(raw, "create_function"):
+        return
+    # pysqlite would open no transaction for a SELECT: we say BEGIN ourselves.
+    raw.isolation_level = None
+    cursor = raw.cursor()
+    for pragma in (
+        "journal_mode=WAL",
+        "synchronous=FULL",
+        "foreign_keys=ON",
+        "busy_timeout=5000",
+        "wal_autocheckpoint=20000",
+        "cache_size=-65536",
+        "mmap_size=1073741824",
+        "temp_store=MEMORY",
+    ):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def begin_transaction(connection: Connection) -> None:
+    """Open the transaction that was asked for; SQLAlchemy's `begin` event."""
+    if connection.dialect.name != "sqlite":
+        return
+    writes = connection.get_execution_options().get(WRITE_OPTION)
+    raw: Any = connection.connection.dbapi_connection
+    raw.execute("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def limit_time(connection: Connection, limit_s: float | None) -> None:
+    """Let no statement of this transaction run longer than this."""
+    if limit_s is None:
+        return
+    if connection.dialect.name == "sqlite":
+        _limit_sqlite(connection, limit_s)
+        return
+    connection.execute(
+        text("SELECT set_config('statement_timeout', :ms, true)"),
+        {"ms": str(int(limit_s * 1000))},
+        execution_options={CROSSING_OPTION: "a setting of the connection"},
+    )
+
+
+def _limit_sqlite(connection: Connection, limit_s: float) -> None:
+    deadline = monotonic() + limit_s
+    raw: Any = connection.connection.dbapi_connection
+    raw.set_progress_handler(lambda: int(monotonic() > deadline), 200_000)
+
+
+def unlimit_time(connection: Connection, limit_s: float | None) -> None:
+    """Take the limit off before the connection goes back to the pool."""
+    if limit_s is not None and connection.dialect.name == "sqlite":
+        raw: Any = connection.connection.dbapi_connection
+        if raw is not None:
+            raw.set_progress_handler(None, 0)
+
+
+def says_timeout(cause: Any) -> bool:
+    """Was the statement stopped by our time limit?"""
+    return str(cause) == "interrupted" or getattr(cause, "sqlstate", None) == "57014"
+
+
+def says_full(cause: Any) -> bool:
+    """Is the disk full or read-only?"""
+    words = str(cause)
+    return (
+        "disk is full" in words
+        or "readonly database" in words
+        or getattr(cause, "sqlstate", None) in {"53100", "25006"}
+    )
+
+
+# Bulk writes: texts are built once, rows are tuples in the order of the columns
+
+
+def insert_rows(
+    connection: Connection, table: Table, columns: Sequence[str], rows: Sequence[Sequence[Any]]
+) -> None:
+    """Insert new rows; on PostgreSQL by COPY."""
+    if not rows:
+        return
+    if connection.dialect.name == "postgresql":
+        _copy_rows(connection, table, columns, rows)
+        return
+    statement = _insert_text(connection.dialect.name, table, tuple(columns), (), ())
+    _run_many(connection, statement, rows)
+
+
+def insert_missing(
+    connection: Connection,
+    table: Table,
+    columns: Sequence[str],
+    rows: Sequence[Sequence[Any]],
+    *,
+    key: Sequence[str],
+) -> None:
+    """Insert the rows whose key is not there yet; leave the others as they are."""
+    if rows:
+        statement = _insert_text(connection.dialect.name, table, tuple(columns), tuple(key), ())
+        _run_many(connection, statement, rows)
+
+
+def upsert_rows(
+    connection: Connection,
+    table: Table,
+    columns: Sequence[str],
+    rows: Sequence[Sequence[Any]],
+    *,
+    key: Sequence[str],
+    update: Sequence[str],
+    greatest: Sequence[str] = (),
+    added: Sequence[str] = (),
+) -> None:
+    """Insert rows; where the key is there, replace the columns of `update`.
+
+    Columns of `greatest` keep the larger value, columns of `added` the sum.
+    """
+    if not rows:
+        return
+    kind = connection.dialect.name
+    largest = "MAX" if kind == "sqlite" else "GREATEST"
+    sets = [f"{c} = excluded.{c}" for c in update]
+    sets += [f"{c} = {largest}({table.name}.{c}, excluded.{c})" for c in greatest]
+    sets += [f"{c} = {table.name}.{c} + excluded.{c}" for c in added]
+    statement = _insert_text(kind, table, tuple(columns), tuple(key), tuple(sets))
+    _run_many(connection, statement, rows)
+
+
+def update_rows(
+    connection: Connection,
+    table: Table,
+    rows: Sequence[Sequence[Any]],
+    *,
+    update: Sequence[str],
+    key: Sequence[str],
+) -> None:
+    """Update rows by key; each row holds the new values, then the key, environment first."""
+    if rows:
+        statement = _update_text(connection.dialect.name, table.name, tuple(update), tuple(key))
+        _run_many(connection, statement, rows)
+
+
+def _run_many(connection: Connection, statement: str, rows: Sequence[Sequence[Any]]) -> None:
+    values = rows if connection.dialect.name == "postgresql" else _encode_rows(rows)
+    connection.exec_driver_sql(statement, [tuple(row) for row in values])
+
+
+def _encode_rows(rows: Iterable[Sequence[Any]]) -> list[tuple[Any, ...]]:
+    return [tuple([format_time(v) if isinstance(v, datetime) else v for v in row]) for row in rows]
+
+
+@lru_cache(maxsize=512)
+def _insert_text(
+    kind: str, table: Table, columns: tuple[str, ...], key: tuple[str, ...], sets: tuple[str, ...]
+) -> str:
+    if "environment_id" in table.c and "environment_id" not in columns:
+        raise ValueError(f"rows of {table.name} need environment_id")
+    mark = "?" if kind == "sqlite" else "%s"
+    marks = ", ".join([mark] * len(columns))
+    statement = f"INSERT INTO {table.name} ({', '.join(columns)}) VALUES ({marks})"  # noqa: S608
+    if key:
+        action = f"DO UPDATE SET {', '.join(sets)}" if sets else "DO NOTHING"
+        statement += f" ON CONFLICT ({', '.join(key)}) {action}"
+    return GuardedText(statement)
+
+
+@lru_cache(maxsize=512)
+def _update_text(kind: str, table: str, update: tuple[str, ...], key: tuple[str, ...]) -> str:
+    if key[0] != "environment_id":
+        raise ValueError(f"rows of {table} are updated by environment first")
+    mark = "?" if kind == "sqlite" else "%s"
+    sets = ", ".join(f"{c} = {mark}" for c in update)
+    wheres = " AND ".join(f"{c} = {mark}" for c in key)
+    return GuardedText(f"UPDATE {table} SET {sets} WHERE {wheres}")  # noqa: S608
+
+
+def _copy_rows(
+    connection: Connection, table: Table, columns: Sequence[str], rows: Sequence[Sequence[Any]]
+) -> None:
+    raw: Any = connection.connection.dbapi_connection
+    with (
+        raw.cursor() as cursor,
+        cursor.copy(f"COPY {table.name} ({', '.join(columns)}) FROM STDIN") as copy,
+    ):
+        for row in rows:
+            copy.write_row(row)

@@ -1,0 +1,138 @@
+"""The database: engine, transaction, snapshot and wake-up. The only file with a commit.
+
+A transaction writes, a snapshot reads; both are SQLAlchemy Core connections. Every statement on an
+environment's tables must name its environment, or is refused here.
+"""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.exc import DBAPIError, OperationalError
+
+from app.base.errors import StoreBusy, StoreFull, TooExpensive
+from app.store.dialect import (
+    WRITE_OPTION,
+    begin_transaction,
+    engine_arguments,
+    limit_time,
+    prepare_connection,
+    says_full,
+    says_timeout,
+    unlimit_time,
+)
+from app.store.guard import CROSSING_OPTION, check_statement
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """An open database.
+
+    wake: set after each commit that left work behind; a worker waits on it
+    write_lock: lets one writer in at a time on SQLite, in this process
+    """
+
+    engine: Engine
+    wake: threading.Event = field(default_factory=threading.Event)
+    write_lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def dialect_name(self) -> str:
+        """`sqlite` or `postgresql`."""
+        return self.engine.dialect.name
+
+
+def open_store(database_url: str) -> Store:
+    """Open the database at this URL; the schema is not looked at."""
+    engine = create_engine(database_url, **engine_arguments(database_url))
+    event.listen(engine, "connect", prepare_connection)
+    event.listen(engine, "begin", begin_transaction)
+    event.listen(engine, "before_cursor_execute", check_statement)
+    return Store(engine)
+
+
+def close_store(store: Store) -> None:
+    """Give all connections back; on SQLite the last one checkpoints the log."""
+    store.engine.dispose()
+
+
+@contextmanager
+def transaction(store: Store) -> Iterator[Connection]:
+    """A writing transaction: committed at the end, rolled back by any exception.
+
+    Raises: StoreBusy, StoreFull
+    """
+    with _writer_lock(store), _translated_errors(), store.engine.connect() as connection:
+        connection = connection.execution_options(**{WRITE_OPTION: True})
+        with connection.begin() as begun:
+            yield connection
+            begun.commit()
+
+
+@contextmanager
+def snapshot(store: Store, *, limit_s: float | None = None) -> Iterator[Connection]:
+    """A reading transaction: everything in it sees one state of the database.
+
+    Raises: StoreBusy; TooExpensive, when statements run longer than `limit_s`
+    """
+    with _translated_errors(limit_s), store.engine.connect() as connection:
+        if store.dialect_name == "postgresql":
+            connection = connection.execution_options(
+                isolation_level="REPEATABLE READ", postgresql_readonly=True
+            )
+        with connection.begin():
+            limit_time(connection, limit_s)
+            try:
+                yield connection
+            finally:
+                unlimit_time(connection, limit_s)
+
+
+@contextmanager
+def schema_transaction(store: Store) -> Iterator[Connection]:
+    """A writing transaction for migrations, which look at and change all tables."""
+    with _writer_lock(store), _translated_errors(), store.engine.connect() as connection:
+        connection = connection.execution_options(
+            **{WRITE_OPTION: True, CROSSING_OPTION: "the schema belongs to all environments"}
+        )
+        with connection.begin() as begun:
+            yield connection
+            begun.commit()
+
+
+@contextmanager
+def _writer_lock(store: Store) -> Iterator[None]:
+    if store.dialect_name != "sqlite":
+        yield
+        return
+    if not store.write_lock.acquire(timeout=30):
+        raise StoreBusy("other writers held the database for 30 s", retry_after_s=5)
+    try:
+        yield
+    finally:
+        store.write_lock.release()
+
+
+@contextmanager
+def _translated_errors(limit_s: float | None = None) -> Iterator[None]:
+    try:
+        yield
+    except DBAPIError as error:
+        raise _translate_error(error, limit_s) from error
+
+
+def _translate_error(error: DBAPIError, limit_s: float | None) -> Exception:
+    cause: Any = error.orig
+    if says_timeout(cause):
+        return TooExpensive(
+            f"the question took longer than {limit_s or 0:g} s",
+            hint="Ask for less at a time: a narrower $filter, fewer fields, or smaller pages.",
+        )
+    if says_full(cause):
+        return StoreFull("the disk is full or read-only; nothing of this request was stored")
+    if isinstance(error, OperationalError):
+        return StoreBusy("the database cannot be reached or is locked", retry_after_s=5)
+    return error

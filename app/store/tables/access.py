@@ -1,0 +1,79 @@
+"""Environments, API keys, sources, and the instance's own values."""
+
+from datetime import datetime
+
+from sqlalchemy import Index, UniqueConstraint
+from sqlmodel import Field, SQLModel
+
+from app.store.tables.columns import Long, UtcDateTime
+
+
+class Instance(SQLModel, table=True):
+    """Values of this installation: its signing secret."""
+
+    name: str = Field(primary_key=True, max_length=64)
+    value: str
+
+
+class Environment(SQLModel, table=True):
+    """A tenant's closed space, with its two commit-ordered counters.
+
+    last_seq: the newest journal number, gapless
+    last_revision: the newest revision of its projections
+    """
+
+    environment_id: int = Field(primary_key=True, sa_type=Long)
+    environment_key: str = Field(max_length=200)
+    name: str = Field(max_length=2000)
+    timezone: str = Field(default="UTC", max_length=64)
+    weight: int = Field(default=1)
+    last_seq: int = Field(default=0, sa_type=Long)
+    last_revision: int = Field(default=0, sa_type=Long)
+    created_at: datetime = Field(sa_type=UtcDateTime)
+
+    __table_args__ = (UniqueConstraint("environment_key"),)
+
+
+class ApiKey(SQLModel, table=True):
+    """An API key of one environment; only the hash of its secret is kept.
+
+    scopes: blank-separated names
+    """
+
+    __tablename__ = "api_key"
+
+    environment_id: int = Field(
+        primary_key=True, sa_type=Long, foreign_key="environment.environment_id"
+    )
+    public_key: str = Field(primary_key=True, max_length=32)
+    name: str = Field(default="", max_length=200)
+    secret_hash: bytes
+    scopes: str = Field(max_length=200)
+    created_at: datetime = Field(sa_type=UtcDateTime)
+    expires_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    revoked_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    last_used_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+
+    # A caller presents the public part only: the environment is what is looked up.
+    __table_args__ = (Index(None, "public_key"),)
+
+
+class Source(SQLModel, table=True):
+    """A system that sends events into one environment.
+
+    digest_key_id, digest_secret: the key of its evidence (docs/completeness.md)
+    """
+
+    environment_id: int = Field(
+        primary_key=True, sa_type=Long, foreign_key="environment.environment_id"
+    )
+    source_id: int = Field(primary_key=True, sa_type=Long)
+    source_key: str = Field(max_length=200)
+    kind: str = Field(default="push", max_length=20)
+    takes_occurred_at: bool = Field(default=False)
+    digest_key_id: str = Field(max_length=32)
+    digest_secret: bytes
+    created_at: datetime = Field(sa_type=UtcDateTime)
+    sealed_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+
+    __table_args__ = (UniqueConstraint("environment_id", "source_key"),)
