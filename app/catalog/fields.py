@@ -1,0 +1,190 @@
+"""The vocabulary of the catalog: types, fields, joins, navigations, measures, datasets.
+
+Every front, the planner and the documentation read these rows; nothing here touches a database.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Protocol
+
+from sqlalchemy import ColumnElement, FromClause, Table
+
+
+class Type(StrEnum):
+    """What a value is. OPEN is a JSON object, TEXTS a list of texts."""
+
+    TEXT = "text"
+    INT = "int"
+    NUMBER = "number"
+    BOOL = "bool"
+    TIME = "time"
+    DATE = "date"
+    ENUM = "enum"
+    OPEN = "open"
+    TEXTS = "texts"
+    NULL = "null"
+
+
+class Role(StrEnum):
+    """What a field is for in a report builder."""
+
+    KEY = "key"
+    DIMENSION = "dimension"
+    DATE = "date"
+    MEASURE = "measure"
+
+
+@dataclass(frozen=True, slots=True)
+class Enumeration:
+    """A closed list of words, in their order.
+
+    name: its name in $metadata
+    """
+
+    name: str
+    members: tuple[str, ...]
+
+
+class Frame(Protocol):
+    """The row source a field's SQL is written against, while one statement is being made.
+
+    A frame stands for one dataset at one place of the statement (the set itself, or one expanded
+    navigation); asking for a join adds it to the statement once.
+    """
+
+    @property
+    def base(self) -> FromClause:
+        """The dataset's own table, or its alias here."""
+        ...
+
+    @property
+    def as_of(self) -> ColumnElement[Any]:
+        """The moment the question is asked for, as a bound parameter."""
+        ...
+
+    @property
+    def environment_id(self) -> ColumnElement[Any]:
+        """The caller's environment, as a bound parameter."""
+        ...
+
+    def join(self, name: str) -> FromClause:
+        """The alias of a declared join of this dataset."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Join:
+    """A table that fields of a dataset read beside its own; at most one row per row.
+
+    on: the condition, given the frame and the alias (the environment is added by the planner)
+    streams: streams whose lateness would make the joined columns wrong
+    """
+
+    name: str
+    table: Table
+    on: Callable[[Frame, FromClause], ColumnElement[bool]]
+    streams: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One column of a dataset.
+
+    column: its name in the table; by default the field's own name
+    via: the join it comes from; by default the dataset's own table
+    sql: for computed fields, the expression instead of column and via
+    unit: `percent`, `s`, `days`, `points`, `ratio` ...
+    scope: what a key needs beyond `read` to see it
+    """
+
+    name: str
+    type: Type
+    label: str
+    description: str
+    role: Role = Role.DIMENSION
+    nullable: bool = True
+    column: str | None = None
+    via: str | None = None
+    sql: Callable[[Frame], ColumnElement[Any]] | None = None
+    enumeration: Enumeration | None = None
+    unit: str | None = None
+    scope: str | None = None
+    max_length: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Navigation:
+    """A way from a row of one dataset to rows of another: equal values of pairs of fields.
+
+    pairs: (own field, target field), all must be equal
+    many: to several rows, or to at most one
+    partner: the navigation that leads back
+    """
+
+    name: str
+    target: str
+    pairs: tuple[tuple[str, str], ...]
+    description: str
+    many: bool = False
+    partner: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """A named number over a group of rows.
+
+    where: count the rows for which this expression holds (the language of $filter; `@as_of` is the
+        moment asked for); empty counts all
+    numerator, denominator: names of two counting measures; then the measure is their ratio, null
+        when the denominator is 0
+    """
+
+    name: str
+    label: str
+    description: str
+    where: str = ""
+    numerator: str | None = None
+    denominator: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """What may be asked: a set of rows with named fields.
+
+    entity: the name of its entity type
+    table: the table behind it; None when its rows are judged at request time (`computed`)
+    key: the names of its key fields
+    module_type_field: the field that says which module type's stream a row belongs to
+    streams: streams every question on this set depends on, besides those of its module types
+    where: rows that belong to the set, for tables that hold more
+    order: the order when none is asked for: the key
+    """
+
+    name: str
+    entity: str
+    label: str
+    description: str
+    key: tuple[str, ...]
+    fields: tuple[Field, ...]
+    table: Table | None = None
+    joins: tuple[Join, ...] = ()
+    navigations: tuple[Navigation, ...] = ()
+    measures: tuple[Measure, ...] = ()
+    streams: tuple[str, ...] = ()
+    module_type_field: str | None = None
+    where: Callable[[Frame], ColumnElement[bool]] | None = None
+    computed: str | None = None
+    scope: str = "read"
+
+    def field(self, name: str) -> Field | None:
+        """The field of this name, or None."""
+        return next((field for field in self.fields if field.name == name), None)
+
+    def navigation(self, name: str) -> Navigation | None:
+        """The navigation of this name, or None."""
+        return next((n for n in self.navigations if n.name == name), None)
+
+    def measure(self, name: str) -> Measure | None:
+        """The measure of this name, or None."""
+        return next((m for m in self.measures if m.name == name), None)

@@ -1,0 +1,253 @@
+"""Every function and aggregate that expressions and questions may use: types, SQL, words.
+
+One row each; fronts, the binder and the documentation read them.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import BigInteger, ColumnElement, case, distinct, func, literal_column
+
+from app.catalog.fields import Type
+from app.store.words import (
+    CeilingNumber,
+    ContainsText,
+    DayOf,
+    EndsWithText,
+    ExactSum,
+    FloorNumber,
+    PlaceInText,
+    PlainText,
+    RoundedNumber,
+    SecondFraction,
+    StartsWithText,
+    TrimmedText,
+    cut_text,
+    date_part,
+    lower_text,
+    upper_text,
+)
+
+Sql = ColumnElement[Any]
+
+_TEXT = (Type.TEXT,)
+_NUMBER = (Type.INT, Type.NUMBER)
+_TIME = (Type.TIME,)
+_DAY = (Type.TIME, Type.DATE)
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """A function of the expression language; null in any argument gives null.
+
+    arguments: for each argument, the types it takes
+    optional: how many of the last arguments may be left out
+    sql: its SQL, given that of its arguments; None when it is a constant of the question
+    """
+
+    name: str
+    arguments: tuple[tuple[Type, ...], ...]
+    result: Type
+    description: str
+    sql: Callable[..., Sql] | None
+    optional: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class AggregateFunction:
+    """A function over the values of a group; nulls do not take part.
+
+    takes: the types of fields it can be asked of
+    result: the type it gives; None: that of the field
+    sql: its SQL, given that of the values and their type
+    """
+
+    name: str
+    label: str
+    takes: tuple[Type, ...]
+    result: Type | None
+    description: str
+    sql: Callable[[Sql, Type], Sql]
+
+
+def function_named(name: str) -> Function | None:
+    """The function of this name, in any case of letters, or None."""
+    return next((row for row in FUNCTIONS if row.name == name.lower()), None)
+
+
+def aggregate_named(name: str) -> AggregateFunction | None:
+    """The aggregate of this name, or None."""
+    return next((row for row in AGGREGATES if row.name == name), None)
+
+
+def _zero_offset(moment: Sql) -> Sql:
+    return case((moment.is_not(None), literal_column("0", BigInteger())))
+
+
+def _least(value: Sql, of: Type) -> Sql:
+    return func.min(_sortable(value, of), type_=value.type)
+
+
+def _greatest(value: Sql, of: Type) -> Sql:
+    return func.max(_sortable(value, of), type_=value.type)
+
+
+def _sortable(value: Sql, of: Type) -> Sql:
+    return PlainText(value) if of is Type.TEXT else value
+
+
+def _sum(value: Sql, of: Type) -> Sql:
+    return func.sum(value, type_=BigInteger()) if of is Type.INT else ExactSum(value)
+
+
+def _average(value: Sql, _of: Type) -> Sql:
+    return ExactSum(value) / func.nullif(func.count(value), 0)
+
+
+FUNCTIONS: tuple[Function, ...] = (
+    Function(
+        "concat",
+        (_TEXT, _TEXT),
+        Type.TEXT,
+        "Both texts, one after the other.",
+        lambda a, b: a.concat(b),
+    ),
+    Function(
+        "contains",
+        (_TEXT, _TEXT),
+        Type.BOOL,
+        "The first text contains the second, letter for letter.",
+        ContainsText,
+    ),
+    Function(
+        "startswith",
+        (_TEXT, _TEXT),
+        Type.BOOL,
+        "The first text begins with the second.",
+        StartsWithText,
+    ),
+    Function(
+        "endswith", (_TEXT, _TEXT), Type.BOOL, "The first text ends with the second.", EndsWithText
+    ),
+    Function(
+        "indexof",
+        (_TEXT, _TEXT),
+        Type.INT,
+        "Where the second text begins in the first, from 0; -1 if nowhere.",
+        PlaceInText,
+    ),
+    Function(
+        "length",
+        (_TEXT,),
+        Type.INT,
+        "How many characters a text has.",
+        lambda a: func.length(a, type_=BigInteger()),
+    ),
+    Function(
+        "substring",
+        (_TEXT, (Type.INT,), (Type.INT,)),
+        Type.TEXT,
+        "The text from a place counted from 0, and at most so long.",
+        cut_text,
+        1,
+    ),
+    Function("tolower", (_TEXT,), Type.TEXT, "The text with A to Z in lower case.", lower_text),
+    Function("toupper", (_TEXT,), Type.TEXT, "The text with a to z in upper case.", upper_text),
+    Function("trim", (_TEXT,), Type.TEXT, "The text without blanks around it.", TrimmedText),
+    Function("year", (_DAY,), Type.INT, "The year, in UTC.", lambda a: date_part("year", a)),
+    Function(
+        "month", (_DAY,), Type.INT, "The month, 1 to 12, in UTC.", lambda a: date_part("month", a)
+    ),
+    Function(
+        "day", (_DAY,), Type.INT, "The day of the month, in UTC.", lambda a: date_part("day", a)
+    ),
+    Function(
+        "hour", (_TIME,), Type.INT, "The hour, 0 to 23, in UTC.", lambda a: date_part("hour", a)
+    ),
+    Function(
+        "minute", (_TIME,), Type.INT, "The minute, 0 to 59.", lambda a: date_part("minute", a)
+    ),
+    Function(
+        "second", (_TIME,), Type.INT, "The second, 0 to 59.", lambda a: date_part("second", a)
+    ),
+    Function(
+        "fractionalseconds",
+        (_TIME,),
+        Type.NUMBER,
+        "The second's part after the point.",
+        SecondFraction,
+    ),
+    Function(
+        "totaloffsetminutes",
+        (_TIME,),
+        Type.INT,
+        "The offset from UTC; always 0, for moments are kept in UTC.",
+        _zero_offset,
+    ),
+    Function("date", (_TIME,), Type.DATE, "The day of a moment, in UTC.", DayOf),
+    Function("now", (), Type.TIME, "The moment the question is asked for.", None),
+    Function("mindatetime", (), Type.TIME, "The earliest moment.", None),
+    Function("maxdatetime", (), Type.TIME, "The latest moment.", None),
+    Function(
+        "round",
+        (_NUMBER,),
+        Type.NUMBER,
+        "The nearest whole number; halves go away from zero.",
+        RoundedNumber,
+    ),
+    Function(
+        "floor",
+        (_NUMBER,),
+        Type.NUMBER,
+        "The greatest whole number that is not greater.",
+        FloorNumber,
+    ),
+    Function(
+        "ceiling",
+        (_NUMBER,),
+        Type.NUMBER,
+        "The least whole number that is not less.",
+        CeilingNumber,
+    ),
+)
+
+_COUNTED = (Type.TEXT, Type.INT, Type.NUMBER, Type.BOOL, Type.TIME, Type.DATE, Type.ENUM)
+_ORDERED = (Type.TEXT, Type.INT, Type.NUMBER, Type.TIME, Type.DATE)
+
+AGGREGATES: tuple[AggregateFunction, ...] = (
+    AggregateFunction(
+        "count",
+        "Count",
+        _COUNTED,
+        Type.INT,
+        "How many rows have a value.",
+        lambda a, _: func.count(a),
+    ),
+    AggregateFunction(
+        "distinct",
+        "Distinct",
+        _COUNTED,
+        Type.INT,
+        "How many different values there are.",
+        lambda a, _: func.count(distinct(a)),
+    ),
+    AggregateFunction(
+        "sum",
+        "Sum",
+        _NUMBER,
+        None,
+        "All values added, exact to a millionth; null without values.",
+        _sum,
+    ),
+    AggregateFunction("min", "Minimum", _ORDERED, None, "The least value.", _least),
+    AggregateFunction("max", "Maximum", _ORDERED, None, "The greatest value.", _greatest),
+    AggregateFunction(
+        "average",
+        "Average",
+        _NUMBER,
+        Type.NUMBER,
+        "The sum divided by the number of values.",
+        _average,
+    ),
+)

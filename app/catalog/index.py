@@ -1,0 +1,37 @@
+"""Every dataset by name; a wrong name gets a suggestion."""
+
+from difflib import get_close_matches
+
+from app.base.errors import UnknownDataset
+from app.catalog.datasets.attempts import ATTEMPTS
+from app.catalog.datasets.ingestion_lag import INGESTION_LAG, INGESTION_LAG_SOURCES
+from app.catalog.datasets.learner_progress import ASSIGNMENTS, LEARNER_PROGRESS
+from app.catalog.datasets.modules import MODULES, SERIES
+from app.catalog.datasets.people import LEARNERS, MEMBERSHIPS, TEAMS
+from app.catalog.fields import Dataset
+
+DATASETS: tuple[Dataset, ...] = (
+    LEARNER_PROGRESS,
+    LEARNERS,
+    TEAMS,
+    MEMBERSHIPS,
+    MODULES,
+    SERIES,
+    ASSIGNMENTS,
+    ATTEMPTS,
+    INGESTION_LAG,
+    INGESTION_LAG_SOURCES,
+)
+
+
+def dataset_named(name: str, datasets: tuple[Dataset, ...] = DATASETS) -> Dataset:
+    """The dataset of this name.
+
+    Raises: UnknownDataset, with the nearest name as a hint
+    """
+    for dataset in datasets:
+        if dataset.name == name:
+            return dataset
+    near = get_close_matches(name, [dataset.name for dataset in datasets], n=1)
+    hint = f"Did you mean {near[0]}?" if near else "GET /v1/datasets lists them."
+    raise UnknownDataset(f"there is no dataset {name[:100]!r}", hint=hint)

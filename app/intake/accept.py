@@ -1,0 +1,201 @@
+"""The one door for events: each is kept once, and every item learns its fate.
+
+Items go in, a receipt comes out. One transaction: either all of a delivery is on disk, journal,
+work, tallies and receipt together, or nothing is.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from time import monotonic
+from typing import Any
+
+from sqlalchemy import Connection
+
+from app.base.clock import now
+from app.base.config import Settings
+from app.base.errors import Problem, TooMuchPending
+from app.base.observe import BatchAccepted, BatchRefused, observe
+from app.intake.decode import Broken, decode_body
+from app.intake.drafts import Draft, Refusal
+from app.intake.fates import Sorted, identities_of, sort_drafts
+from app.intake.formats.cloudevents import read_event
+from app.intake.journal import (
+    append_events,
+    count_pending,
+    find_known,
+    lock_environment,
+    marks_of,
+    set_last_seq,
+    shelve_items,
+)
+from app.intake.receipts import (
+    ACCEPTED,
+    CONFLICT,
+    DUPLICATE,
+    OUTCOMES,
+    REJECTED,
+    Receipt,
+    next_batch_id,
+    write_receipt,
+)
+from app.intake.sources import read_sources
+from app.intake.unpack import unpack_body
+from app.store.engine import Store, transaction
+from app.store.sums import TallyDelta, add_tallies
+from app.store.work import mark_dirty
+
+_RETRY_AFTER_S = 5
+
+
+def accept_body(
+    store: Store,
+    settings: Settings,
+    *,
+    environment_id: int,
+    content_type: str | None,
+    content_encoding: str | None,
+    body: bytes,
+) -> Receipt:
+    """Take the body of a request: unpack it, take it apart, accept its items.
+
+    Raises: BodyEncodingUnknown, BodyTooLarge, BodyNotUnpacked, BodyTypeUnknown, BodyNotJson,
+        NotEvents, TooManyEvents, TooMuchPending
+    """
+    decoded = decode_body(unpack_body(body, content_encoding, settings), content_type, settings)
+    return accept_items(
+        store,
+        settings,
+        environment_id=environment_id,
+        items=decoded.items,
+        is_single=decoded.is_single,
+    )
+
+
+def accept_items(
+    store: Store,
+    settings: Settings,
+    *,
+    environment_id: int,
+    items: Sequence[Any],
+    origin: str | None = None,
+    origin_position: int | None = None,
+    is_single: bool = False,
+) -> Receipt:
+    """Keep each event once and tell each item's fate; when this returns, all of it is on disk.
+
+    Shape:  items: parsed JSON objects; origin and origin_position: which file or feed they came
+        from and how far it has been read with them
+    Raises: TooMuchPending
+    """
+    started = monotonic()
+    latest_at = now() + timedelta(hours=settings.limit_future_hours)
+    drafts = [_read_item(item, settings=settings, latest_at=latest_at) for item in items]
+    with transaction(store) as connection:
+        last_seq = lock_environment(connection, environment_id)
+        _check_pending(connection, environment_id, count=len(items), settings=settings)
+        sources = read_sources(connection, environment_id)
+        known = find_known(connection, environment_id, identities_of(drafts, sources))
+        found = sort_drafts(drafts, sources=sources, known=known, last_seq=last_seq)
+        receipt = _make_receipt(
+            found, batch_id=next_batch_id(connection, environment_id), is_single=is_single
+        )
+        _keep_items(connection, environment_id, found, receipt=receipt, settings=settings)
+        write_receipt(
+            connection, environment_id, receipt, origin=origin, origin_position=origin_position
+        )
+    store.wake.set()
+    observe(
+        BatchAccepted(
+            environment_id,
+            batch_id=receipt.batch_id,
+            accepted_count=receipt.accepted,
+            duplicate_count=receipt.duplicate,
+            conflict_count=receipt.conflict,
+            rejected_count=receipt.rejected,
+            duration_s=monotonic() - started,
+        )
+    )
+    return receipt
+
+
+def _read_item(item: Any, *, settings: Settings, latest_at: datetime) -> Draft | Refusal:
+    if isinstance(item, Broken):
+        return Refusal("", "", "", "bad_json", (Problem("", item.message),), item.text)
+    return read_event(item, settings=settings, latest_at=latest_at)
+
+
+def _check_pending(
+    connection: Connection, environment_id: int, *, count: int, settings: Settings
+) -> None:
+    pending_count = count_pending(connection, environment_id)
+    if pending_count and pending_count + count > settings.limit_pending_events:
+        observe(BatchRefused(environment_id, pending_count))
+        raise TooMuchPending(
+            f"{pending_count} events wait to be processed; the limit is "
+            f"{settings.limit_pending_events}",
+            hint="Nothing of this request was stored. Send it again later.",
+            retry_after_s=_RETRY_AFTER_S,
+        )
+
+
+def _make_receipt(found: Sorted, *, batch_id: int, is_single: bool) -> Receipt:
+    sums: Counter[str] = Counter()
+    for (_, _, outcome), count in found.counts.items():
+        sums[outcome] += count
+    return Receipt(
+        batch_id=batch_id,
+        received_at=now(),
+        received=len(found.fates),
+        accepted=sums[ACCEPTED],
+        duplicate=sums[DUPLICATE],
+        conflict=sums[CONFLICT],
+        rejected=sums[REJECTED],
+        items=tuple(found.fates),
+        is_single=is_single,
+    )
+
+
+def _keep_items(
+    connection: Connection,
+    environment_id: int,
+    found: Sorted,
+    *,
+    receipt: Receipt,
+    settings: Settings,
+) -> None:
+    received_at = receipt.received_at
+    if found.kept:
+        append_events(connection, environment_id, found.kept, received_at=received_at)
+        mark_dirty(connection, environment_id, marks_of(found.kept))
+        set_last_seq(connection, environment_id, found.kept[-1].seq)
+    shelve_items(
+        connection,
+        environment_id,
+        found.shelved,
+        batch_id=receipt.batch_id,
+        received_at=received_at,
+        limit_bytes=settings.limit_event_bytes,
+    )
+    add_tallies(connection, environment_id, _deltas_of(found.counts, received_at))
+
+
+def _deltas_of(counts: Counter[tuple[int, str, str]], received_at: datetime) -> list[TallyDelta]:
+    streams = {(source_id, stream) for source_id, stream, _ in counts}
+    deltas: list[TallyDelta] = []
+    for key in streams:
+        told = {outcome: counts[*key, outcome] for outcome in OUTCOMES}
+        received = sum(told.values())
+        deltas.append(
+            TallyDelta(
+                source_id=key[0],
+                stream=key[1],
+                received=received,
+                accepted=told[ACCEPTED],
+                duplicate=told[DUPLICATE],
+                conflict=told[CONFLICT],
+                rejected=told[REJECTED],
+                received_at=received_at,
+            )
+        )
+    return deltas

@@ -1,0 +1,206 @@
+"""Progress and attempts: stored rows in, the state of an earlier fold out, and back again.
+
+The caller holds the environment's row when it writes.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from datetime import datetime
+from operator import attrgetter
+from typing import Any
+
+from sqlalchemy import Connection, select, update
+
+from app.learning.progress import AttemptState, Folded, ProgressState
+from app.processing.lookup import find_rows, number_rows
+from app.store.dialect import upsert_rows
+from app.store.tables import Attempt, Module, Progress
+from app.store.tables.columns import table_of
+
+AssignmentKey = tuple[str, str, str, int]
+"""(learner_key, module_key, series_key, cycle)"""
+
+_KEY = ("learner_key", "module_key", "series_key", "cycle")
+_STATE_COLUMNS = tuple(field.name for field in fields(ProgressState))
+_ATTEMPT_COLUMNS = tuple(field.name for field in fields(AttemptState))
+_state_of = attrgetter(*_STATE_COLUMNS)
+_attempt_of = attrgetter(*_ATTEMPT_COLUMNS)
+_STAMP = ("revision", "changed_at", "is_deleted")
+_IN_LIST = 500
+
+
+@dataclass(frozen=True, slots=True)
+class StoredProgress:
+    """An assignment as it is stored."""
+
+    assignment_id: int
+    state: ProgressState
+    attempts: tuple[AttemptState, ...]
+
+
+def read_progress(
+    connection: Connection, environment_id: int, keys: Sequence[AssignmentKey]
+) -> dict[AssignmentKey, StoredProgress]:
+    """Give those of these assignments that are stored."""
+    rows = find_rows(
+        connection,
+        table_of(Progress),
+        environment_id,
+        columns=("assignment_id", *_STATE_COLUMNS),
+        key=_KEY,
+        keys=keys,
+    )
+    states: dict[int, ProgressState] = {}
+    for row in rows:
+        values: tuple[Any, ...] = tuple(row)
+        states[values[0]] = ProgressState(*values[1:])
+    attempts = _read_attempts(connection, environment_id, sorted(states))
+    return {
+        key_of(state): StoredProgress(number, state, tuple(attempts.get(number, ())))
+        for number, state in states.items()
+    }
+
+
+def key_of(state: ProgressState) -> AssignmentKey:
+    """Give the natural key of an assignment."""
+    return (state.learner_key, state.module_key, state.series_key, state.cycle)
+
+
+def write_progress(
+    connection: Connection,
+    environment_id: int,
+    folded: Sequence[tuple[Folded, StoredProgress | None]],
+    *,
+    revision: int,
+    now: datetime,
+) -> None:
+    """Write assignments and their attempts, with what was stored of each before.
+
+    An assignment without any fact that counts is kept as a tombstone.
+    """
+    states = [result.state for result, _ in folded]
+    types = _read_types(connection, environment_id, {state.module_key for state in states})
+    progress = table_of(Progress)
+    new_count = sum(stored is None for _, stored in folded)
+    fresh = number_rows(connection, progress, environment_id, new_count)
+    numbers = [next(fresh) if stored is None else stored.assignment_id for _, stored in folded]
+    rows = [
+        (
+            environment_id,
+            number,
+            types.get(state.module_key, state.event_module_type),
+            *_state_of(state),
+            revision,
+            now,
+            state.is_empty,
+        )
+        for number, state in zip(numbers, states, strict=True)
+    ]
+    written = ("module_type", *_STATE_COLUMNS, *_STAMP)
+    upsert_rows(
+        connection,
+        progress,
+        ("environment_id", "assignment_id", *written),
+        rows,
+        key=("environment_id", *_KEY),
+        update=[name for name in written if name not in _KEY],
+    )
+    attempts: list[tuple[int, AttemptState]] = []
+    gone: list[tuple[int, AttemptState]] = []
+    for number, (result, stored) in zip(numbers, folded, strict=True):
+        before = () if stored is None else stored.attempts
+        attempts += [(number, state) for state in result.attempts if state not in before]
+        kept = {state.attempt for state in result.attempts}
+        gone += [(number, state) for state in before if state.attempt not in kept]
+    _write_attempts(connection, environment_id, attempts, stamp=(revision, now, False))
+    _write_attempts(connection, environment_id, gone, stamp=(revision, now, True))
+
+
+def restate_types(
+    connection: Connection,
+    environment_id: int,
+    types: Mapping[str, str | None],
+    *,
+    revision: int,
+    now: datetime,
+) -> None:
+    """Let the catalog's word on module types reach the progress rows of these modules.
+
+    Shape: types: by module_key; None where the catalog knows none, so that the events' own holds
+    """
+    progress = table_of(Progress).c
+    for module_key, module_type in types.items():
+        value = progress.event_module_type if module_type is None else module_type
+        connection.execute(
+            update(table_of(Progress))
+            .where(
+                progress.environment_id == environment_id,
+                progress.module_key == module_key,
+                progress.module_type.is_distinct_from(value),
+            )
+            .values(module_type=value, revision=revision, changed_at=now)
+        )
+
+
+def _read_types(
+    connection: Connection, environment_id: int, module_keys: Iterable[str]
+) -> dict[str, str]:
+    """Give the catalog's module types of those modules that it knows."""
+    module = table_of(Module)
+    wanted = sorted(module_keys)
+    types: dict[str, str] = {}
+    for start in range(0, len(wanted), _IN_LIST):
+        rows = connection.execute(
+            select(module.c.module_key, module.c.module_type).where(
+                module.c.environment_id == environment_id,
+                module.c.module_key.in_(wanted[start : start + _IN_LIST]),
+                module.c.known,
+                module.c.module_type.is_not(None),
+            )
+        )
+        types.update((module_key, module_type) for module_key, module_type in rows)
+    return types
+
+
+def _read_attempts(
+    connection: Connection, environment_id: int, numbers: Sequence[int]
+) -> dict[int, list[AttemptState]]:
+    attempt = table_of(Attempt)
+    found: dict[int, list[AttemptState]] = {}
+    for start in range(0, len(numbers), _IN_LIST):
+        rows = connection.execute(
+            select(attempt.c.assignment_id, *[attempt.c[name] for name in _ATTEMPT_COLUMNS])
+            .where(
+                attempt.c.environment_id == environment_id,
+                attempt.c.assignment_id.in_(numbers[start : start + _IN_LIST]),
+                attempt.c.is_deleted.is_(False),
+            )
+            .order_by(attempt.c.assignment_id, attempt.c.attempt)
+        )
+        for row in rows:
+            found.setdefault(row[0], []).append(AttemptState(*row[1:]))
+    return found
+
+
+def _write_attempts(
+    connection: Connection,
+    environment_id: int,
+    attempts: Sequence[tuple[int, AttemptState]],
+    *,
+    stamp: tuple[Any, ...],
+) -> None:
+    table = table_of(Attempt)
+    fresh = number_rows(connection, table, environment_id, len(attempts))
+    rows = [
+        (environment_id, next(fresh), number, *_attempt_of(state), *stamp)
+        for number, state in attempts
+    ]
+    key = ("environment_id", "assignment_id", "attempt")
+    upsert_rows(
+        connection,
+        table,
+        ("environment_id", "attempt_id", "assignment_id", *_ATTEMPT_COLUMNS, *_STAMP),
+        rows,
+        key=key,
+        update=[name for name in (*_ATTEMPT_COLUMNS, *_STAMP) if name not in key],
+    )
