@@ -1,0 +1,139 @@
+"""Where the fields of a plan come from: frames over tables, their joins and navigations.
+
+A statement has one root frame; each navigation that is filtered, sorted or expanded is one more
+frame, joined once. Every joined table carries the environment.
+"""
+
+from typing import Any
+
+from sqlalchemy import ColumnElement, FromClause, and_, bindparam
+
+from app.catalog.fields import Dataset, Field, Navigation
+from app.catalog.index import dataset_named
+from app.store.jsontext import rows_from_json
+from app.store.tables.columns import Long, UtcDateTime
+
+ENVIRONMENT_BIND = "environment_id"
+AS_OF_BIND = "as_of"
+
+
+class Sources:
+    """The FROM clause of one statement while it is being made.
+
+    computed: the names of the judged row sources it reads; their rows are bound as JSON text
+    """
+
+    def __init__(self, dataset: Dataset, dialect_name: str, datasets: tuple[Dataset, ...]) -> None:
+        self.dialect_name = dialect_name
+        self.datasets = datasets
+        self.environment_id = bindparam(ENVIRONMENT_BIND, type_=Long)
+        self.as_of = bindparam(AS_OF_BIND, type_=UtcDateTime())
+        self.computed: set[str] = set()
+        self._count = 0
+        self.root = DatasetFrame(dataset, self.source_of(dataset), self)
+        self.clause: FromClause = self.root.base
+        self.conditions = [self.root.environment_condition()]
+        if dataset.where is not None:
+            self.conditions.append(dataset.where(self.root))
+
+    def source_of(self, dataset: Dataset) -> FromClause:
+        """A fresh alias of the dataset's table, or of its judged rows."""
+        self._count += 1
+        name = f"t{self._count}"
+        if dataset.table is not None:
+            return dataset.table.alias(name)
+        computed = str(dataset.computed)
+        self.computed.add(computed)
+        columns = [(field.name, _kind_of(field)) for field in dataset.fields]
+        rows: ColumnElement[Any] = bindparam(computed_bind(computed))
+        return rows_from_json(rows, columns, self.dialect_name, name=name)
+
+    def alias_of(self, table: Any) -> FromClause:
+        """A fresh alias of a table."""
+        self._count += 1
+        alias: FromClause = table.alias(f"t{self._count}")
+        return alias
+
+    def add(self, source: FromClause, condition: ColumnElement[bool]) -> None:
+        """Join a source that has at most one row for each row so far."""
+        self.clause = self.clause.outerjoin(source, condition)
+
+
+class DatasetFrame:
+    """One dataset at one place of a statement; what `catalog.fields.Frame` promises."""
+
+    def __init__(self, dataset: Dataset, base: FromClause, sources: Sources) -> None:
+        self.dataset = dataset
+        self._base = base
+        self._sources = sources
+        self._joins: dict[str, FromClause] = {}
+        self._navigations: dict[str, DatasetFrame] = {}
+
+    @property
+    def base(self) -> FromClause:
+        """The dataset's own table here."""
+        return self._base
+
+    @property
+    def as_of(self) -> ColumnElement[Any]:
+        """The moment the question is asked for."""
+        return self._sources.as_of
+
+    @property
+    def environment_id(self) -> ColumnElement[Any]:
+        """The caller's environment."""
+        return self._sources.environment_id
+
+    def environment_condition(self) -> ColumnElement[bool]:
+        """The base belongs to the environment; judged rows always do."""
+        if self.dataset.table is None:
+            return self._sources.environment_id == self._sources.environment_id
+        return self._base.c.environment_id == self.environment_id
+
+    def join(self, name: str) -> FromClause:
+        """The alias of a declared join, added to the statement the first time."""
+        if name not in self._joins:
+            declared = next(join for join in self.dataset.joins if join.name == name)
+            alias = self._sources.alias_of(declared.table)
+            condition = declared.on(self, alias)
+            self._joins[name] = alias
+            self._sources.add(alias, and_(alias.c.environment_id == self.environment_id, condition))
+        return self._joins[name]
+
+    def navigate(self, navigation: Navigation) -> "DatasetFrame":
+        """The frame of a to-one navigation, joined the first time."""
+        if navigation.name not in self._navigations:
+            dataset = dataset_named(navigation.target, self._sources.datasets)
+            frame = DatasetFrame(dataset, self._sources.source_of(dataset), self._sources)
+            conditions = [frame.environment_condition()]
+            if dataset.where is not None:
+                conditions.append(dataset.where(frame))
+            for own, target in navigation.pairs:
+                conditions.append(frame.value_of(target) == self.value_of(own))
+            self._navigations[navigation.name] = frame
+            self._sources.add(frame.base, and_(*conditions))
+        return self._navigations[navigation.name]
+
+    def value_of(self, name: str) -> ColumnElement[Any]:
+        """The SQL of a field of this dataset, by name."""
+        field = self.dataset.field(name)
+        if field is None:
+            raise LookupError(f"{self.dataset.name} has no field {name}")
+        return self.value(field)
+
+    def value(self, field: Field) -> ColumnElement[Any]:
+        """The SQL of a field of this dataset."""
+        if field.sql is not None:
+            return field.sql(self)
+        source = self._base if field.via is None else self.join(field.via)
+        column: ColumnElement[Any] = source.c[field.column or field.name]
+        return column
+
+
+def computed_bind(name: str) -> str:
+    """The name of the bound parameter that brings judged rows."""
+    return f"computed_{name}"
+
+
+def _kind_of(field: Field) -> str:
+    return "text" if field.type in {"enum", "text", "date"} else str(field.type)

@@ -1,0 +1,350 @@
+"""Plan in, SQL out; the environment first. One statement a page, written once for each shape.
+
+A page is an ordered, limited subquery whose rows are JSON objects; the database
+joins them by commas.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Double,
+    FromClause,
+    Label,
+    Select,
+    and_,
+    bindparam,
+    case,
+    cast,
+    false,
+    func,
+    literal_column,
+    null,
+    or_,
+    select,
+)
+from sqlalchemy.types import BigInteger
+
+from app.catalog.fields import Field, Type
+from app.catalog.functions import aggregate_named
+from app.query.conditions import write_condition, write_value
+from app.query.frames import DatasetFrame, Sources
+from app.query.plan import Output, Shape
+from app.query.streams import Expansion
+from app.store.jsontext import (
+    join_rows,
+    json_flag,
+    json_inner,
+    json_known_flag,
+    json_moment,
+    json_number,
+    json_pairs,
+    row_text,
+)
+from app.store.statement import Statement, compile_statement
+from app.store.words import PlainText
+
+LIMIT_BIND, OFFSET_BIND = "page_limit", "page_offset"
+
+
+@dataclass(frozen=True, slots=True)
+class PageStatement:
+    """A statement and the judged row sources it reads."""
+
+    statement: Statement
+    computed: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Sorted:
+    """One term of the order: its SQL, direction, and whether it may be null."""
+
+    value: ColumnElement[Any]
+    type: Type
+    descending: bool
+    nullable: bool
+
+
+@lru_cache(maxsize=1024)
+def rows_statement(
+    shape: Shape, dialect_name: str, nulls: tuple[bool, ...] | None
+) -> PageStatement:
+    """One page of rows as JSON.
+
+    nulls: for a page after the first, which of the cursor's values are null
+    Shape:  one row: (objects joined by commas, how many)
+    """
+    if _sorts_by_key(shape):
+        rows = _make_rows(shape, dialect_name)
+        text = row_text(*rows.write_pairs())
+        page = _page(_restrict(select(text.label("j")), rows, nulls=nulls))
+    else:
+        rows = _make_rows(shape, dialect_name, filtered=False)
+        picked = _picked_keys(shape, rows.sources, dialect_name, nulls=nulls)
+        text = row_text(*rows.write_pairs())
+        rows.conditions.extend(
+            [rows.sources.root.environment_condition(), _key_column(rows.sources).in_(picked)]
+        )
+        page = _restrict(select(text.label("j")), rows, nulls=None).limit(
+            bindparam(LIMIT_BIND, type_=BigInteger())
+        )
+    joined = page.subquery("page")
+    return _compile(join_rows(joined.c.j, joined), rows.sources, dialect_name)
+
+
+def _sorts_by_key(shape: Shape) -> bool:
+    """May rows be written while they are found? Else only the page's rows are, after sorting."""
+    if shape.is_grouped or shape.dataset.table is None or len(shape.dataset.key) > 1:
+        return True
+    return len(shape.order) == 1
+
+
+def _picked_keys(
+    shape: Shape, outer: Sources, dialect_name: str, *, nulls: tuple[bool, ...] | None
+) -> Select[Any]:
+    """The keys of one page's rows: the sorter carries keys, not whole rows."""
+    rows = _make_rows(shape, dialect_name)
+    outer.computed |= rows.sources.computed
+    return _page(_restrict(select(_key_column(rows.sources)), rows, nulls=nulls))
+
+
+def _key_column(sources: Sources) -> ColumnElement[Any]:
+    return sources.root.value_of(sources.root.dataset.key[0])
+
+
+def _page(statement: Select[Any]) -> Select[Any]:
+    return statement.limit(bindparam(LIMIT_BIND, type_=BigInteger())).offset(
+        bindparam(OFFSET_BIND, type_=BigInteger())
+    )
+
+
+@lru_cache(maxsize=1024)
+def edge_statement(
+    shape: Shape, dialect_name: str, nulls: tuple[bool, ...] | None
+) -> PageStatement:
+    """The sort values of two rows from OFFSET on: the last of a page, and the one behind it.
+
+    Shape:  up to two rows of sort values
+    """
+    rows = _make_rows(shape, dialect_name)
+    inner: Select[Any] = select(*(term.value.label(f"k{i}") for i, term in enumerate(rows.order)))
+    statement = (
+        _restrict(inner, rows, nulls=nulls)
+        .limit(literal_column("2"))
+        .offset(bindparam(OFFSET_BIND, type_=BigInteger()))
+    )
+    return _compile(statement, rows.sources, dialect_name)
+
+
+@lru_cache(maxsize=1024)
+def count_statement(shape: Shape, dialect_name: str) -> PageStatement:
+    """How many rows the question has over all its pages, before top and skip."""
+    rows = _make_rows(shape, dialect_name)
+    counted: Select[Any] = select(func.count()).select_from(rows.sources.clause)
+    return _compile(counted.where(*rows.conditions), rows.sources, dialect_name)
+
+
+def _compile(statement: Select[Any], sources: Any, dialect_name: str) -> PageStatement:
+    return PageStatement(compile_statement(statement, dialect_name), frozenset(sources.computed))
+
+
+# Rows and groups
+
+
+class _Grouped:
+    """A grouped select as a row source, so that order, pages and JSON are those of plain rows."""
+
+    def __init__(self, clause: FromClause, computed: set[str]) -> None:
+        self.clause = clause
+        self.computed = computed
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """Rows before they are paged: where they come from, their order, and how each is written."""
+
+    sources: Any
+    order: list[_Sorted]
+    conditions: list[ColumnElement[bool]]
+    write_pairs: Callable[[], list[Any]]
+
+
+def _make_rows(shape: Shape, dialect_name: str, *, filtered: bool = True) -> _Rows:
+    """The rows of a shape; unfiltered when their keys are already picked.
+
+    Only what is asked for is joined: the columns of the rows join when their pairs are written.
+    """
+    if shape.is_grouped:
+        return _make_groups(shape, dialect_name)
+    sources = Sources(shape.dataset, dialect_name, shape.datasets)
+    conditions = _conditions(shape, sources) if filtered else []
+    order = [
+        _Sorted(write_value(expr, sources.root), expr.type, descending, _is_nullable(shape, expr))
+        for expr, descending in shape.order
+    ]
+    return _Rows(sources, order, conditions, lambda: _row_pairs(shape, sources.root))
+
+
+def _row_pairs(shape: Shape, frame: DatasetFrame) -> list[Any]:
+    pairs = _field_pairs(frame, shape.fields)
+    for expansion in shape.expansions:
+        name: Any = literal_column(_quoted(expansion.navigation.name))
+        pairs += [name, _expanded(frame, expansion)]
+    return pairs
+
+
+def _is_nullable(shape: Shape, expr: Any) -> bool:
+    field = getattr(expr, "field", None)
+    if field is None or expr.path:
+        return True
+    return field.name not in shape.dataset.key and (field.nullable or field.via is not None)
+
+
+def _make_groups(shape: Shape, dialect_name: str) -> _Rows:
+    sources = Sources(shape.dataset, dialect_name, shape.datasets)
+    conditions = _conditions(shape, sources)
+    groups = [sources.root.value(field).label(field.name) for field in shape.group]
+    numbers = _output_columns(shape.outputs, sources.root)
+    statement = select(*groups, *numbers).select_from(sources.clause).where(*conditions)
+    if groups:
+        statement = statement.group_by(*(label.element for label in groups))
+    grouped = statement.subquery("grouped")
+    types = {field.name: field.type for field in shape.group}
+    types |= {output.column.name: output.column.type for output in shape.outputs}
+    pairs: list[Any] = []
+    for name, kind in types.items():
+        pairs += [literal_column(_quoted(name)), _json_value(kind, grouped.c[name])]
+    order = [
+        _Sorted(grouped.c[term.by], types[term.by], term.descending, True)
+        for term in shape.group_order
+    ]
+    return _Rows(_Grouped(grouped, sources.computed), order, [], lambda: pairs)
+
+
+def _output_columns(outputs: Sequence[Output], frame: DatasetFrame) -> list[Label[Any]]:
+    written: dict[str, ColumnElement[Any]] = {}
+    for output in outputs:
+        written[output.column.name] = _output_column(output, frame, written)
+    return [value.label(name) for name, value in written.items()]
+
+
+def _output_column(
+    output: Output, frame: DatasetFrame, written: dict[str, ColumnElement[Any]]
+) -> ColumnElement[Any]:
+    if output.numerator:
+        above: ColumnElement[float] = cast(written[output.numerator], Double())
+        return above / func.nullif(written[output.denominator], 0)
+    if output.condition is not None:
+        return func.count(case((write_condition(output.condition, frame), 1)))
+    if output.field is None:
+        return func.count()
+    aggregate = aggregate_named(output.function)
+    if aggregate is None:
+        raise LookupError(output.function)
+    return aggregate.sql(frame.value(output.field), output.field.type)
+
+
+def _conditions(shape: Shape, sources: Sources) -> list[ColumnElement[bool]]:
+    conditions = list(sources.conditions)
+    if shape.where is not None:
+        conditions.append(write_condition(shape.where, sources.root))
+    return conditions
+
+
+# JSON
+
+
+def _quoted(name: str) -> str:
+    """A name as an SQL literal."""
+    return "'" + name.replace("'", "''") + "'"
+
+
+def _field_pairs(frame: DatasetFrame, fields: Sequence[Field]) -> list[Any]:
+    pairs: list[Any] = []
+    for field in fields:
+        value = frame.value(field)
+        known = field.type is Type.BOOL and not field.nullable and field.via is None
+        written = json_known_flag(value) if known else _json_value(field.type, value)
+        pairs += [literal_column(_quoted(field.name)), written]
+    return pairs
+
+
+def _json_value(kind: Type, value: ColumnElement[Any]) -> ColumnElement[Any]:
+    match kind:
+        case Type.NUMBER:
+            return json_number(value)
+        case Type.BOOL:
+            return json_flag(value)
+        case Type.TIME:
+            return json_moment(value)
+        case Type.OPEN | Type.TEXTS:
+            return json_inner(value)
+    return value
+
+
+def _expanded(frame: DatasetFrame, expansion: Expansion) -> ColumnElement[Any]:
+    inner = frame.navigate(expansion.navigation)
+    pairs = _field_pairs(inner, expansion.fields)
+    for below in expansion.expansions:
+        pairs += [literal_column(_quoted(below.navigation.name)), _expanded(inner, below)]
+    present = inner.value_of(expansion.dataset.key[0]).is_not(None)
+    return case((present, json_pairs(*pairs)), else_=null())
+
+
+# Order and pages
+
+
+def _restrict(
+    statement: Select[Any], rows: _Rows, *, nulls: tuple[bool, ...] | None
+) -> Select[Any]:
+    statement = statement.select_from(rows.sources.clause).where(*rows.conditions)
+    if nulls is not None and rows.order:
+        statement = statement.where(_seek(rows.order, nulls))
+    return statement.order_by(*(_order_by(term) for term in rows.order))
+
+
+def _order_by(term: _Sorted) -> ColumnElement[Any]:
+    """Null is the lowest value (URL Conventions 5.1.3)."""
+    value = PlainText(term.value) if _is_text(term) else term.value
+    ordered: ColumnElement[Any] = value.desc() if term.descending else value.asc()
+    if not term.nullable:
+        return ordered
+    return ordered.nulls_last() if term.descending else ordered.nulls_first()
+
+
+def _is_text(term: _Sorted) -> bool:
+    return term.type in {Type.TEXT, Type.ENUM, Type.DATE}
+
+
+def _seek(order: list[_Sorted], nulls: tuple[bool, ...]) -> ColumnElement[bool]:
+    """Rows behind the cursor in the full order: greater in a term, equal in all before it."""
+    branches: list[ColumnElement[bool]] = []
+    equal: list[ColumnElement[bool]] = []
+    for index, (term, is_null) in enumerate(zip(order, nulls, strict=True)):
+        bound = bindparam(f"after_{index}", type_=term.value.type)
+        branches.append(and_(*equal, _behind(term, bound, is_null=is_null)))
+        equal.append(term.value.is_(None) if is_null else term.value == bound)
+    seek = or_(*branches)
+    first = order[0]
+    if len(order) == 1 or first.nullable or first.descending or _is_text(first):
+        return seek
+    # Said once more in the form an index can use.
+    return and_(first.value >= bindparam("after_0", type_=first.value.type), seek)
+
+
+def _behind(term: _Sorted, bound: ColumnElement[Any], *, is_null: bool) -> ColumnElement[bool]:
+    value = PlainText(term.value) if _is_text(term) else term.value
+    if is_null:
+        return false() if term.descending else term.value.is_not(None)
+    if not term.descending:
+        return value > bound
+    below = value < bound
+    return or_(below, term.value.is_(None)) if term.nullable else below
+
+
+def seek_values(values: Sequence[Any]) -> dict[str, Any]:
+    """The cursor's values by the names of their parameters; nulls are part of the statement."""
+    return {f"after_{i}": value for i, value in enumerate(values) if value is not None}

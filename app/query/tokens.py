@@ -1,0 +1,126 @@
+"""Expression text in, its words out, one at a time; refusals that name the place.
+
+Positions count characters from 1. Nothing here knows the grammar.
+"""
+
+import re
+from typing import NamedTuple, NoReturn
+
+from app.base.errors import BadSyntax, NotSupported
+
+_NAME = r"[^\W\d]\w*+"
+_TOKEN = re.compile(
+    rf"""
+      (?P<string>'(?:[^']|'')*+')
+    | (?P<guid>[0-9A-F]{{8}}-(?:[0-9A-F]{{4}}-){{3}}[0-9A-F]{{12}}(?![\w-]))
+    | (?P<moment>-?\d{{4,}}-\d\d-\d\dT\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:\d\d)?(?![\w:.]))
+    | (?P<date>-?\d{{4,}}-\d\d-\d\d(?![\w:-]))
+    | (?P<time>\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?![\w:.]))
+    | (?P<number>[+-]?\d++(?:\.\d++)?+(?:E[+-]?\d++)?+(?![\w.]))
+    | (?P<typed>{_NAME}(?:\.{_NAME})*+'(?:[^']|'')*+')
+    | (?P<name>{_NAME}(?:\.{_NAME})*+)
+    | (?P<alias>@{_NAME}(?:\.{_NAME})*+)
+    | (?P<system>\$[A-Z]++)
+    | (?P<mark>[()/,:=*\-\[{{"])
+    """,
+    re.VERBOSE | re.IGNORECASE,
+)
+_BLANK = re.compile(r"\s*+")
+
+
+class Token(NamedTuple):
+    """A word of the text.
+
+    at: its offset, from 0
+    spaced: blanks stand before it
+    """
+
+    kind: str
+    text: str
+    at: int
+    spaced: bool
+
+
+class Words:
+    """One text, read from left to right with one word of foresight.
+
+    token: the present word
+    before: the text of the word before it
+    """
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.end = 0
+        self.before = ""
+        self.token = Token("end", "", 0, False)
+        self.advance()
+
+    def advance(self) -> Token:
+        """Give the present word and step to the next."""
+        token = self.token
+        if token.text:
+            self.before = token.text
+        start = self.end
+        blank = _BLANK.match(self.text, start)
+        at = blank.end() if blank else start
+        found = _TOKEN.match(self.text, at)
+        if found:
+            self.end = found.end()
+            self.token = Token(str(found.lastgroup), found.group(), at, at > start)
+        elif at < len(self.text):
+            self.refuse_character(at)
+        else:
+            self.end = at
+            self.token = Token("end", "", at, at > start)
+        return token
+
+    def takes(self, mark: str) -> bool:
+        """Step over this mark, if it is the present word."""
+        if self.token.kind == "mark" and self.token.text == mark:
+            self.advance()
+            return True
+        return False
+
+    def sees(self, mark: str) -> bool:
+        """Is this mark the present word?"""
+        return self.token.kind == "mark" and self.token.text == mark
+
+    def expect(self, mark: str) -> None:
+        """Step over this mark.
+
+        Raises: BadSyntax, when it is another word
+        """
+        if not self.takes(mark):
+            self.refuse(f"expected {mark!r}")
+
+    def expect_end(self, wanted: str) -> None:
+        """Make sure that nothing is left.
+
+        Raises: BadSyntax
+        """
+        if self.token.kind != "end":
+            self.refuse(f"expected {wanted}")
+
+    def refuse(self, wanted: str, at: int | None = None) -> NoReturn:
+        """Say where the text cannot be read, and what would be right there."""
+        place = self.token.at if at is None else at
+        after = f" after {_cut(self.before)}" if self.before and at is None else ""
+        found = _cut(self.text[place : place + 24].split(" ")[0]) if place < len(self.text) else ""
+        ending = f", found {found}" if found else ", found the end"
+        raise BadSyntax(f"at position {place + 1}: {wanted}{after}{ending}")
+
+    def refuse_character(self, at: int) -> NoReturn:
+        """Say that no word begins here."""
+        if self.text[at] == "'":
+            raise BadSyntax(f"at position {at + 1}: a text without its closing quote")
+        if self.text[at].isdigit() or self.text[at] in "+-":
+            self.refuse("this is no number", at)
+        raise BadSyntax(f"at position {at + 1}: unexpected character {self.text[at]!r}")
+
+    def refuse_unsupported(self, what: str) -> NoReturn:
+        """Say that the standard has this and we do not."""
+        raise NotSupported(f"at position {self.token.at + 1}: {what} not supported here")
+
+
+def _cut(text: str) -> str:
+    return repr(text if len(text) <= 24 else text[:21] + "...")
