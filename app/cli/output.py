@@ -1,0 +1,55 @@
+"""What commands print: JSON for machines, tables and sentences for people."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import orjson
+import typer
+from rich.console import Console
+from rich.table import Table
+
+
+def print_json(value: Any) -> None:
+    """One JSON text, as the REST front would write it."""
+    typer.echo(orjson.dumps(value, option=orjson.OPT_UTC_Z | orjson.OPT_INDENT_2).decode())
+
+
+def print_rows(rows: Sequence[Mapping[str, Any]], *, columns: Sequence[str], what: str) -> None:
+    """A table, and how many rows it has."""
+    table = Table(box=None, pad_edge=False)
+    for column in columns:
+        table.add_column(column.replace("_", " "))
+    for row in rows:
+        table.add_row(*(_write_cell(row.get(column)) for column in columns))
+    console = Console()
+    if rows:
+        console.print(table)
+    console.print(f"{len(rows)} {what}", highlight=False)
+
+
+def print_error(told: str, hint: str | None = None) -> None:
+    """What went wrong and the way out, to standard error."""
+    typer.secho(f"Error: {told}", fg=typer.colors.RED, err=True)
+    if hint:
+        typer.echo(hint, err=True)
+
+
+@contextmanager
+def working(told: str, *, quiet: bool) -> Iterator[None]:
+    """A spinner while something takes long, on a terminal."""
+    if quiet:
+        yield
+        return
+    with Console(stderr=True).status(told):
+        yield
+
+
+def _write_cell(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value))
+    return str(value)

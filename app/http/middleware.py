@@ -1,0 +1,129 @@
+"""What happens to every request before and after its front: id, bounds, security headers.
+
+Pure ASGI, so that nothing is held back: a response passes through as it is written.
+"""
+
+import re
+import uuid
+from collections.abc import Iterable
+
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.access.limits import FailureLimit
+from app.base.config import Settings
+from app.base.errors import AppError, BodyTooLarge, HeadersTooLarge, UrlTooLong
+from app.http.errors import problem_response
+
+EXPOSED_HEADERS = (
+    "Data-Freshness",
+    "Data-Freshness-Streams",
+    "Data-Receipt",
+    "ETag",
+    "Link",
+    "OData-Version",
+    "Preference-Applied",
+    "Retry-After",
+    "X-Request-ID",
+)
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9-]{1,64}")
+_SECURITY_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+}
+
+
+class RequestFrame:
+    """ASGI middleware around everything: the request's id, its bounds, and the security headers.
+
+    failures: the failed authentications of each address, for whoever authenticates further in
+    """
+
+    def __init__(self, app: ASGIApp, *, settings: Settings, failures: FailureLimit) -> None:
+        self.app = app
+        self.settings = settings
+        self.failures = failures
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Check the frame of a request, then run it with a body that is counted as it streams."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        request_id = _choose_id(scope["headers"])
+        scope["state"] = {
+            **scope.get("state", {}),
+            "request_id": request_id,
+            "failed_authentications": self.failures,
+        }
+
+        async def framed_send(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers["X-Request-ID"] = request_id
+                for name, value in _SECURITY_HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        try:
+            check_frame(scope, self.settings)
+        except AppError as error:
+            await problem_response(error, request_id=request_id)(scope, receive, framed_send)
+            return
+        limit = self.settings.limit_body_bytes
+        await self.app(scope, _count_body(receive, limit), framed_send)
+
+
+def check_frame(scope: Scope, settings: Settings) -> None:
+    """Refuse a request whose URL, headers or announced body is over its limit.
+
+    Raises: UrlTooLong, HeadersTooLarge, BodyTooLarge
+    """
+    path: bytes = scope.get("raw_path") or scope["path"].encode()
+    url_bytes = len(path) + 1 + len(scope["query_string"])
+    if url_bytes > settings.limit_url_bytes:
+        raise UrlTooLong(
+            f"the URL has {url_bytes} bytes, {settings.limit_url_bytes} are allowed",
+            hint="Send a long question as the body of POST /v1/query.",
+        )
+    headers = scope["headers"]
+    header_bytes = sum(len(name) + len(value) + 4 for name, value in headers)
+    if len(headers) > settings.limit_headers or header_bytes > settings.limit_header_bytes:
+        raise HeadersTooLarge(
+            f"{settings.limit_headers} headers of {settings.limit_header_bytes} bytes in all"
+            " are allowed"
+        )
+    announced = next((value for name, value in headers if name == b"content-length"), b"0")
+    if announced.isdigit() and int(announced[:20]) > settings.limit_body_bytes:
+        raise _body_too_large(settings.limit_body_bytes)
+
+
+def _count_body(receive: Receive, limit_bytes: int) -> Receive:
+    seen = 0
+
+    async def counted_receive() -> Message:
+        nonlocal seen
+        message = await receive()
+        seen += len(message.get("body", b""))
+        if seen > limit_bytes:
+            raise _body_too_large(limit_bytes)
+        return message
+
+    return counted_receive
+
+
+def _body_too_large(limit_bytes: int) -> BodyTooLarge:
+    return BodyTooLarge(
+        f"a body has at most {limit_bytes} bytes as it is sent",
+        hint="Send less at a time, or compress it with gzip.",
+    )
+
+
+def _choose_id(headers: Iterable[tuple[bytes, bytes]]) -> str:
+    """The caller's request id where it is harmless, else one of ours."""
+    for name, value in headers:
+        if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
+            return value.decode("ascii")
+    return uuid.uuid4().hex

@@ -1,0 +1,77 @@
+"""An Answer in, the JSON of docs/rest.md out; its rows go in as the text the database wrote."""
+
+from typing import Any
+
+from starlette.responses import Response
+
+from app.http.stream import data_response, write_json
+from app.ledger.facts import Freshness
+from app.query.answer import Answer
+from app.query.plan import OutputColumn
+
+
+def answer_response(answer: Answer, *, timezone: str) -> Response:
+    """The response of a query or a report."""
+    return data_response(write_answer(answer, timezone=timezone), answer.freshness)
+
+
+def write_answer(answer: Answer, *, timezone: str) -> str:
+    """The whole text: the envelope is written here, the rows are not looked at.
+
+    Source: docs/rest.md, "Answers"
+    """
+    head = write_json(
+        {
+            "dataset": answer.plan.dataset.name,
+            "columns": [describe_column(column) for column in answer.plan.columns],
+        }
+    ).decode()
+    tail = write_json(
+        {
+            "row_count": answer.row_count,
+            "truncated": False,
+            "totals": {} if answer.total is None else {"rows": answer.total},
+            "next": answer.next,
+            "timezone": timezone,
+            "as_of": answer.as_of,
+            "freshness": describe_freshness(answer.freshness),
+        }
+    ).decode()
+    return f'{head[:-1]},"rows":[{answer.rows_json}],{tail[1:]}'
+
+
+def describe_column(column: OutputColumn) -> dict[str, Any]:
+    """What a column is; a ratio names its numerator and denominator."""
+    told: dict[str, Any] = {
+        "name": column.name,
+        "label": column.label,
+        "type": str(column.type),
+        "role": str(column.role),
+    }
+    optional = {
+        "unit": column.unit,
+        "numerator": column.numerator,
+        "denominator": column.denominator,
+    }
+    return told | {name: value for name, value in optional.items() if value is not None}
+
+
+def describe_freshness(freshness: Freshness) -> dict[str, Any]:
+    """The verdict as data: what is not known yet is null, never zero."""
+    return {
+        "verdict": str(freshness.verdict.state),
+        "reason": freshness.verdict.reason,
+        "through": None,
+        "missing": None,
+        "streams": [
+            {
+                "stream": stream.stream,
+                "verdict": str(stream.verdict.state),
+                "reason": stream.verdict.reason,
+                "through": None,
+            }
+            for stream in freshness.streams
+        ],
+        "revision": freshness.revision,
+        "evaluated_at": freshness.evaluated_at,
+    }

@@ -1,0 +1,60 @@
+"""Liveness, readiness, metrics and the status page: what operators and probes ask."""
+
+import re
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from app.base.clock import now
+from app.base.errors import AppError
+from app.base.observe import metrics_text
+from app.http.caller import OpenStore, authenticate_request, presented_key
+from app.http.stream import json_response
+from app.store.migrate import require_schema
+
+router = APIRouter(tags=["health"])
+
+_OF_ENVIRONMENT = re.compile(rb'[{,]environment="(\d+)"')
+
+
+@router.get("/healthz")
+def get_health() -> Response:
+    """The process answers."""
+    return json_response({"status": "ok"})
+
+
+@router.get("/readyz")
+def get_readiness(store: OpenStore) -> Response:
+    """The database can be reached and its schema fits this program."""
+    require_schema(store)
+    return json_response({"status": "ready"})
+
+
+@router.get("/metrics")
+def get_metrics(request: Request, store: OpenStore) -> Response:
+    """Metrics of this process for Prometheus; an environment's own only for a key of it."""
+    own = b""
+    if presented_key(request.headers) is not None:
+        caller = authenticate_request(request.scope, store)
+        caller.require("operate")
+        own = str(caller.environment_id).encode()
+    lines = [line for line in metrics_text().splitlines(keepends=True) if _is_shown(line, own)]
+    return Response(b"".join(lines), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+@router.get("/v1/status")
+def get_status(store: OpenStore) -> Response:
+    """What a status page shows: each part, and whether it works."""
+    parts = [{"name": "api", "status": "ok"}, {"name": "database", "status": "ok"}]
+    try:
+        require_schema(store)
+    except AppError as error:
+        parts[1] = {"name": "database", "status": "down", "reason": error.code}
+    works = all(part["status"] == "ok" for part in parts)
+    told = {"status": "ok" if works else "degraded", "parts": parts, "evaluated_at": now()}
+    return json_response(told)
+
+
+def _is_shown(line: bytes, own: bytes) -> bool:
+    found = _OF_ENVIRONMENT.search(line)
+    return found is None or found[1] == own

@@ -1,0 +1,23 @@
+"""The table of contents of the REST front."""
+
+from fastapi import FastAPI
+
+from app.http.errors import PROBLEM_JSON
+from app.rest import admin, completeness, datasets, events, health, reports
+
+ROUTERS = (
+    events.router,
+    completeness.router,
+    datasets.router,
+    reports.router,
+    admin.router,
+    health.router,
+)
+_PROBLEM = {"schema": {"$ref": "#/components/schemas/Problem"}}
+_FAILURES = {"description": "What is wrong, and the way out", "content": {PROBLEM_JSON: _PROBLEM}}
+
+
+def install_rest(application: FastAPI) -> None:
+    """Put every route of the REST front into the application."""
+    for router in ROUTERS:
+        application.include_router(router, responses={"4XX": _FAILURES, "5XX": _FAILURES})
