@@ -1,0 +1,162 @@
+"""What the extract is measured against: a bare ASGI application, and the usual way by ORM.
+
+Both read the database that BENCH_DATABASE names, one process on uvicorn, a page by its first key.
+"""
+
+import json
+import os
+import sqlite3
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import parse_qs
+
+from fastapi import FastAPI
+from pydantic import BaseModel
+from sqlalchemy import ColumnElement, Select, and_, create_engine, select
+from sqlalchemy.orm import Session
+from sqlmodel import col
+
+from app.store.tables import Learner, Module, Progress, Series, Team
+
+Send = Callable[[Mapping[str, Any]], Awaitable[None]]
+Application = Callable[[Mapping[str, Any], Callable[[], Any], Send], Awaitable[None]]
+
+
+def make_bare() -> Application:
+    """The product's own SQL text, captured by the benchmark, run by sqlite3 and sent as it is.
+
+    Shape: BENCH_STATEMENT is JSON {sql, parameters, after, rows}: the last two say at which places
+        of the parameters the first key and the number of rows stand
+    """
+    captured = json.loads(os.environ["BENCH_STATEMENT"])
+    connection = sqlite3.connect(os.environ["BENCH_DATABASE"], isolation_level=None)
+    for pragma in ("cache_size=-65536", "mmap_size=1073741824", "temp_store=MEMORY"):
+        connection.execute(f"pragma {pragma}")
+
+    async def bare(scope: Mapping[str, Any], _receive: Callable[[], Any], send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        asked = parse_qs(scope["query_string"].decode())
+        parameters = list(captured["parameters"])
+        for place in captured["after"]:
+            parameters[place] = int(asked["after"][0])
+        row = connection.execute(captured["sql"], parameters).fetchone()
+        body = b'{"value":[' + (row[0] or "").encode() + b"]}"
+        headers = [
+            (b"content-type", b"application/json"),
+            (b"content-length", str(len(body)).encode()),
+        ]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    return bare
+
+
+class ProgressRow(BaseModel):
+    """The usual response model: the fields of the product's rows."""
+
+    assignment_id: int
+    learner_key: str
+    module_key: str
+    module_name: str | None
+    module_type: str | None
+    series_key: str | None
+    series_name: str | None
+    team_key: str | None
+    team_name: str | None
+    manager_key: str | None
+    cycle: int
+    status: str
+    percent_complete: float
+    assigned_at: datetime | None
+    due_at: datetime | None
+    ended_at: datetime | None
+    end_reason: str | None
+    waived_at: datetime | None
+    mandatory: bool
+    reason: str | None
+    implicit: bool
+    started_at: datetime | None
+    last_activity_at: datetime | None
+    completed_at: datetime | None
+    failed_at: datetime | None
+    passed: bool | None
+    attempts: int
+    score: float | None
+    max_score: float | None
+    first_score_percent: float | None
+    best_score_percent: float | None
+    last_score_percent: float | None
+    points: float
+    time_spent_s: int
+    is_overdue: bool
+    days_overdue: int
+    parts_done: int
+    parts_total: int | None
+    module_version: str | None
+    events_count: int
+    changed_at: datetime
+    revision: int
+
+
+class Page(BaseModel):
+    """A page of rows."""
+
+    value: list[ProgressRow]
+
+
+def make_usual() -> FastAPI:
+    """SQLModel objects through a pydantic response model, paged by key; no verdict beside them."""
+    engine = create_engine(f"sqlite:///{os.environ['BENCH_DATABASE']}")
+    application = FastAPI()
+
+    @application.get("/", response_model=Page)
+    def read_page(after: int, rows: int) -> Any:
+        with Session(engine) as session:
+            found = session.execute(_page_statement(after, rows)).all()
+            return {"value": [_make_row(*row) for row in found]}
+
+    return application
+
+
+def _page_statement(after: int, rows: int) -> Select[Progress, Module, Series, Learner, Team]:
+    """Each progress row with its module, series, learner and team, every one an object."""
+    one = col(Progress.environment_id) == 1
+    return (
+        select(Progress, Module, Series, Learner, Team)
+        .outerjoin(Module, _same(Module, col(Module.module_key) == col(Progress.module_key)))
+        .outerjoin(Series, _same(Series, col(Series.series_key) == col(Progress.series_key)))
+        .outerjoin(Learner, _same(Learner, col(Learner.learner_key) == col(Progress.learner_key)))
+        .outerjoin(Team, _same(Team, col(Team.team_key) == col(Learner.team_key)))
+        .where(one, col(Progress.is_deleted).is_(False), col(Progress.assignment_id) > after)
+        .order_by(col(Progress.assignment_id))
+        .limit(rows)
+    )
+
+
+def _same(model: Any, keys: ColumnElement[bool]) -> ColumnElement[bool]:
+    return and_(col(model.environment_id) == 1, keys)
+
+
+def _make_row(
+    progress: Progress,
+    module: Module | None,
+    series: Series | None,
+    learner: Learner | None,
+    team: Team | None,
+) -> dict[str, Any]:
+    due_at, moment = progress.due_at, datetime.now(UTC)
+    is_open = not (progress.completed_at or progress.waived_at or progress.ended_at)
+    is_overdue = due_at is not None and due_at < moment and is_open
+    return {
+        **progress.model_dump(),
+        "module_name": module.name if module else None,
+        "series_name": series.name if series else None,
+        "team_key": learner.team_key if learner else None,
+        "team_name": team.name if team else None,
+        "manager_key": learner.manager_key if learner else None,
+        "parts_total": module.parts_count if module else None,
+        "is_overdue": is_overdue,
+        "days_overdue": (moment - due_at).days if due_at is not None and is_overdue else 0,
+    }

@@ -1,0 +1,194 @@
+"""The extract: LearnerProgress walked over OData, beside the bare and the usual way to serve it.
+
+Three servers of one process each on one SQLite file, pages of 5,000; a round walks all rows with
+the product and the bare application, and a tenth of them with the usual one.
+"""
+
+import json
+import re
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from sqlalchemy import event
+
+from app.access.keys import authenticate, issue_key
+from app.base.config import Settings
+from app.query.answer import run_plan
+from app.query.plan import make_plan
+from app.query.request import Request
+from app.store.engine import Store, close_store, open_store, snapshot, transaction
+from bench.filler import filled_database
+from bench.measure import Figure, interleave, resident_bytes
+from bench.server import Client, serve_bare, serve_product
+
+ROWS = 1_000_000
+PAGE_ROWS = 5_000
+_USUAL_SHARE = 10
+_PAGE_ROUNDS = 15
+_NEXT_LINK = re.compile(rb'"@odata\.nextLink":"([^"]+)"')
+
+
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """A walk from the first page to the last.
+
+    path: of the last page
+    memory_bytes: of the server, after each tenth page
+    """
+
+    row_count: int
+    seconds: float
+    path: str
+    memory_bytes: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Servers:
+    """A client of each server, and the product's process."""
+
+    product: Client
+    product_pid: int
+    bare: Client
+    usual: Client
+
+
+def run_extract() -> list[Figure]:
+    """Measure the three side by side, then memory over a walk and first against last page."""
+    database = filled_database(ROWS)
+    key, statement = _capture(database)
+    with _serve_all(database, key=key, statement=statement) as servers:
+        walk = walk_feed(servers)
+        if walk.row_count != ROWS:
+            raise AssertionError(f"the feed gave {walk.row_count} rows of {ROWS}")
+        medians = interleave(
+            {
+                "product": lambda: ROWS / walk_feed(servers).seconds,
+                "bare": lambda: _walk_pages(servers.bare, ROWS),
+                "usual": lambda: _walk_pages(servers.usual, ROWS // _USUAL_SHARE),
+            }
+        )
+        again = walk_feed(servers)
+        first_s, last_s = _first_and_last(servers.product, again.path)
+    settled = again.memory_bytes[len(again.memory_bytes) // 5 :]
+    return [
+        Figure("OData, pages of 5,000", medians["product"], "rows/s"),
+        Figure("bare ASGI application, the same SQL", medians["bare"], "rows/s"),
+        Figure("ORM and pydantic endpoint, the same fields", medians["usual"], "rows/s"),
+        Figure("OData / bare", medians["product"] / medians["bare"], "ratio", 0.7),
+        Figure("OData / ORM and pydantic", medians["product"] / medians["usual"], "ratio", 8),
+        Figure("memory of the server, largest", max(again.memory_bytes) / 2**20, "MiB"),
+        Figure(
+            "memory, last / first fifth of the walk",
+            settled[-1] / settled[0],
+            "ratio",
+            1.1,
+            at_most=True,
+        ),
+        Figure("first page", first_s * 1_000, "ms"),
+        Figure("last page", last_s * 1_000, "ms"),
+        Figure("last page / first page", last_s / first_s, "ratio", 1.15, at_most=True),
+    ]
+
+
+def walk_feed(servers: Servers) -> Walk:
+    """Follow the next links from the first page to the last."""
+    path = following = "/odata/v4/LearnerProgress"
+    rows, memory, pages = 0, [], 0
+    started = time.monotonic()
+    while following:
+        path = following
+        reply = servers.product.ask(
+            "GET", path, headers={"Prefer": f"odata.maxpagesize={PAGE_ROWS}"}
+        )
+        if reply.status != 200:
+            raise AssertionError(f"{path}: {reply.status} {reply.body[:300]!r}")
+        rows += reply.body.count(b'"assignment_id":')
+        link = _NEXT_LINK.search(reply.body, max(0, len(reply.body) - 4_000)) or _NEXT_LINK.search(
+            reply.body, 0, 4_000
+        )
+        target = urlsplit(json.loads(b'"' + link[1] + b'"')) if link else None
+        following = f"{target.path}?{target.query}" if target else ""
+        pages += 1
+        if pages % 10 == 0 or not following:
+            memory.append(resident_bytes(servers.product_pid))
+    return Walk(rows, time.monotonic() - started, path, tuple(memory))
+
+
+def _walk_pages(client: Client, rows: int) -> float:
+    """Ask for so many rows page by page; give the rows in a second."""
+    started = time.monotonic()
+    for after in range(0, rows, PAGE_ROWS):
+        reply = client.ask("GET", f"/?after={after}&rows={PAGE_ROWS}")
+        if reply.body.count(b'"assignment_id":') != PAGE_ROWS:
+            raise AssertionError(f"page after {after}: {reply.status} {reply.body[:300]!r}")
+    return rows / (time.monotonic() - started)
+
+
+def _first_and_last(client: Client, last: str) -> tuple[float, float]:
+    """The median seconds of the first and of the last full page, asked in turn."""
+
+    def seconds(path: str) -> float:
+        started = time.monotonic()
+        client.ask("GET", path, headers={"Prefer": f"odata.maxpagesize={PAGE_ROWS}"})
+        return time.monotonic() - started
+
+    measured = [(seconds("/odata/v4/LearnerProgress"), seconds(last)) for _ in range(_PAGE_ROUNDS)]
+    return statistics.median(m[0] for m in measured), statistics.median(m[1] for m in measured)
+
+
+@contextmanager
+def _serve_all(database: Path, *, key: str, statement: str) -> Iterator[Servers]:
+    with (
+        serve_product(database, worker=False) as product,
+        serve_bare(
+            "bench.baselines:make_bare", database=str(database), statement=statement
+        ) as bare,
+        serve_bare("bench.baselines:make_usual", database=str(database)) as usual,
+        product.client(key) as asked,
+        bare.client() as asked_bare,
+        usual.client() as asked_usual,
+    ):
+        yield Servers(asked, product.pid, asked_bare, asked_usual)
+
+
+def _capture(database: Path) -> tuple[str, str]:
+    """A key, and the SQL of a page after the first as BENCH_STATEMENT tells it."""
+    store = open_store(f"sqlite:///{database}")
+    with transaction(store) as connection:
+        key = issue_key(connection, 1, scopes=("read",), name="bench").key
+    run: list[tuple[str, tuple[Any, ...]]] = []
+    event.listen(store.engine, "after_cursor_execute", _note_into(run))
+    _read_pages(store, key, pages=3)
+    close_store(store)
+    sql, parameters = next(
+        (sql, values)
+        for sql, values in reversed(run)
+        if "group_concat" in sql and PAGE_ROWS in values
+    )
+    after = [place for place, value in enumerate(parameters) if value == 2 * PAGE_ROWS]
+    if not after:
+        raise LookupError("no parameter of the page's statement is the last key of the page before")
+    return key, json.dumps({"sql": str(sql), "parameters": parameters, "after": after})
+
+
+def _note_into(run: list[tuple[str, tuple[Any, ...]]]) -> Callable[..., None]:
+    def note(_connection: Any, _cursor: Any, statement: str, values: Any, *_rest: Any) -> None:
+        run.append((statement, tuple(values)))
+
+    return note
+
+
+def _read_pages(store: Store, key: str, *, pages: int) -> None:
+    settings = Settings(_env_file=None)
+    with snapshot(store) as connection:
+        principal = authenticate(connection, key)
+    after = ""
+    for _ in range(pages):
+        request = Request("LearnerProgress", page_rows=PAGE_ROWS, after=after)
+        after = run_plan(make_plan(request, principal, settings), store).next or ""

@@ -1,0 +1,200 @@
+"""A database with any number of progress rows, written straight into the tables and kept.
+
+Simulated and the same at every run: 40 modules a learner, all module types, realistic gaps.
+"""
+
+import hashlib
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from sqlalchemy import Table
+from sqlmodel import SQLModel
+
+from app.learning.modules import MODULE_TYPE_NAMES
+from app.store.dialect import insert_rows
+from app.store.engine import Store, close_store, open_store, transaction
+from app.store.tables import Learner, Module, Progress, Series, Team
+from app.store.tables.columns import table_of
+from bench.measure import tell
+from bench.server import prepare_database
+
+_START = datetime(2024, 1, 1, tzinfo=UTC)
+_MODULES_EACH = 40
+_MODULES = 400
+_TEAMS = 60
+_SERIES = 20
+Row = dict[str, Any]
+
+
+def filled_database(rows: int) -> Path:
+    """The file with so many rows of progress in environment 1; made when it is not there yet."""
+    shape = hashlib.sha256(repr(_columns()).encode()).hexdigest()[:12]
+    path = Path(tempfile.gettempdir()) / f"fullcount-bench-{rows}-{shape}.db"
+    if path.exists():
+        return path
+    tell(f"  writing {rows:,} rows to {path}")
+    draft = path.with_suffix(".draft")
+    draft.unlink(missing_ok=True)
+    prepare_database(draft, ["bench"], source="bench")
+    store = open_store(f"sqlite:///{draft}")
+    _fill(store, rows)
+    close_store(store)
+    draft.rename(path)
+    return path
+
+
+def _columns() -> list[tuple[str, list[str]]]:
+    tables = SQLModel.metadata.sorted_tables
+    return [(table.name, [repr(column.type) for column in table.columns]) for table in tables]
+
+
+def _fill(store: Store, rows: int) -> None:
+    learners = -(-rows // _MODULES_EACH)
+    makers: tuple[tuple[type[SQLModel], Callable[[int], Row], int], ...] = (
+        (Team, _team, _TEAMS),
+        (Module, _module, _MODULES),
+        (Series, _series, _SERIES),
+        (Learner, _learner, learners),
+        (Progress, _progress, rows),
+    )
+    for model, make, size in makers:
+        table = table_of(model)
+        numbers = iter(range(size))
+        while chunk := [make(number) for number in islice(numbers, 20_000)]:
+            with transaction(store) as connection:
+                names = list(chunk[0])
+                insert_rows(connection, table, names, list(_tuples(table, names, chunk)))
+
+
+def _tuples(table: Table, names: Sequence[str], rows: list[Row]) -> Iterator[tuple[Any, ...]]:
+    missing = set(names) - set(table.c.keys())
+    if missing:
+        raise LookupError(f"{table.name} has no column {sorted(missing)}")
+    for row in rows:
+        yield tuple(row[name] for name in names)
+
+
+def _every(number: int) -> Row:
+    return {
+        "environment_id": 1,
+        "revision": number + 1,
+        "changed_at": _START + timedelta(days=600, seconds=number),
+        "is_deleted": False,
+    }
+
+
+def _team(number: int) -> Row:
+    return {
+        **_every(number),
+        "team_id": number + 1,
+        "team_key": f"t{number}",
+        "name": f"Team {number}, Store {number * 7 % 90}",
+        "kind": "team",
+        "known": True,
+        "events_count": 1,
+    }
+
+
+def _module(number: int) -> Row:
+    kind = MODULE_TYPE_NAMES[number % len(MODULE_TYPE_NAMES)]
+    return {
+        **_every(number),
+        "module_id": number + 1,
+        "module_key": f"m{number}",
+        "name": f"Module {number}: {kind.replace('_', ' ')}",
+        "module_type": kind,
+        "version": "1",
+        "status": "published",
+        "tags": "[]",
+        "parts_count": 0,
+        "known": True,
+        "events_count": 1,
+    }
+
+
+def _series(number: int) -> Row:
+    return {
+        **_every(number),
+        "series_id": number + 1,
+        "series_key": f"path-{number}",
+        "name": f"Path {number}",
+        "kind": "path",
+        "modules_count": 5,
+        "known": True,
+        "events_count": 1,
+    }
+
+
+def _learner(number: int) -> Row:
+    return {
+        **_every(number),
+        "learner_id": number + 1,
+        "learner_key": f"u{number}",
+        "status": "active",
+        "known": True,
+        "team_key": f"t{number % _TEAMS}",
+        "manager_key": f"u{number % _TEAMS}",
+        "department": "Sales floor",
+        "location": "Vienna",
+        "country": "AT",
+        "attributes": "{}",
+        "events_count": 2,
+    }
+
+
+def _progress(number: int) -> Row:
+    rng = Random(number)
+    module = (number // _MODULES_EACH * 3 + number % _MODULES_EACH) % _MODULES
+    kind = MODULE_TYPE_NAMES[module % len(MODULE_TYPE_NAMES)]
+    assigned_at = _START + timedelta(minutes=rng.randint(0, 800_000))
+    status = rng.choices(
+        ("completed", "in_progress", "not_started", "failed", "waived"), (62, 15, 16, 4, 3)
+    )[0]
+    began = status in ("completed", "in_progress", "failed")
+    done = status == "completed"
+    scored = status in ("completed", "failed") and kind in ("assessment", "quest", "mission")
+    score = float(rng.randint(70, 100) if done else rng.randint(10, 69)) if scored else None
+    started_at = assigned_at + timedelta(seconds=rng.randint(3_600, 900_000)) if began else None
+    last_at = started_at + timedelta(seconds=rng.randint(0, 90_000)) if started_at else None
+    return {
+        **_every(number),
+        "assignment_id": number + 1,
+        "learner_key": f"u{number // _MODULES_EACH}",
+        "module_key": f"m{module}",
+        "series_key": f"path-{module % _SERIES}" if number % 3 == 0 else "",
+        "cycle": 1,
+        "module_type": kind,
+        "event_module_type": kind if began else None,
+        "status": status,
+        "percent_complete": 100.0 if done else (float(rng.randint(0, 95)) if began else 0.0),
+        "assigned_at": assigned_at,
+        "due_at": assigned_at + timedelta(days=30) if number % 4 else None,
+        "started_at": started_at,
+        "last_activity_at": last_at,
+        "completed_at": last_at if done else None,
+        "failed_at": last_at if status == "failed" else None,
+        "waived_at": assigned_at + timedelta(days=3) if status == "waived" else None,
+        "mandatory": number % 4 != 0,
+        "reason": "rule",
+        "implicit": False,
+        "passed": done if scored else None,
+        "attempts": 1 if scored else 0,
+        "score": score,
+        "max_score": 100.0 if scored else None,
+        "first_score_percent": score,
+        "best_score_percent": score,
+        "last_score_percent": score,
+        "points": 0.0,
+        "time_spent_s": rng.randint(60, 4_000) if began else 0,
+        "parts_done": 0,
+        "module_version": "1" if began else None,
+        "events_count": 4 if began else 1,
+        "last_occurred_at": last_at or assigned_at,
+        "last_sequence": 0,
+        "last_event_id": f"e{number}",
+    }

@@ -1,0 +1,47 @@
+"""A filter finds the same rows on every database as the standard's rules do in plain Python."""
+
+import os
+
+import pytest
+from hypothesis import HealthCheck, example, given, note, settings
+
+from app.query.request import Request
+from tests.builders import ask, rows_of, some_settings
+from tests.property.expressions import Said, conditions
+from tests.property.rows import World
+
+EXAMPLES = int(os.environ.get("FULLCOUNT_FILTER_EXAMPLES", "300"))
+ASKED = some_settings()
+
+
+def found_by(world: World, kind: str, text: str) -> list[int]:
+    """The assignments that this database finds."""
+    answer = ask(
+        world.stores[kind],
+        Request("LearnerProgress", select=("assignment_id",), where=text),
+        environment_id=world.environment_ids[kind],
+        settings=ASKED,
+    )
+    return [row["assignment_id"] for row in rows_of(answer)]
+
+
+@settings(
+    max_examples=EXAMPLES,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+)
+@given(said=conditions)
+@example(said=Said("not (score gt 10)", lambda row: not (row["score"] or 0) > 10))
+@example(said=Said("score ne 2.5", lambda row: row["score"] != 2.5))
+@example(said=Said("passed eq null", lambda row: row["passed"] is None))
+def test_every_database_finds_what_the_rules_say(world: World, said: Said) -> None:
+    note(said.text)
+    expected = [number for number, row in world.fields.items() if said.of(row) is True]
+    found = {kind: found_by(world, kind, said.text) for kind in world.stores}
+    assert found == dict.fromkeys(world.stores, expected), said.text
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_the_rows_are_those_the_rules_are_asked_of(world: World, kind: str) -> None:
+    if kind in world.stores:
+        assert found_by(world, kind, "true") == list(world.fields)

@@ -1,0 +1,216 @@
+"""The expression grammar: what it reads, in which order operators bind, and where it says no."""
+
+import pytest
+from odata_query import ast
+
+from app.base.errors import AppError, BadSyntax, NotSupported, TooComplex
+from app.query.grammar import (
+    Alias,
+    Case,
+    Chain,
+    DivBy,
+    EnumText,
+    Has,
+    Node,
+    parse_expression,
+    parse_orderby,
+)
+
+A, B, C = (ast.Identifier(name) for name in "abc")
+ONE, TWO = ast.Integer("1"), ast.Integer("2")
+
+
+def compare(operator: Node, left: Node, right: Node) -> Node:
+    return ast.Compare(operator, left, right)
+
+
+def reckon(operator: Node, left: Node, right: Node) -> Node:
+    return ast.BinOp(operator, left, right)
+
+
+def equal(left: Node, right: Node) -> Node:
+    return ast.Compare(ast.Eq(), left, right)
+
+
+@pytest.mark.parametrize(
+    ("text", "node"),
+    [
+        ("'it''s'", ast.String("it's")),
+        ("''", ast.String("")),
+        ("'%_\\'", ast.String("%_\\")),
+        ("-5", ast.Integer("-5")),
+        ("+5", ast.Integer("+5")),
+        ("3.14", ast.Float("3.14")),
+        ("1E-3", ast.Float("1E-3")),
+        ("INF", ast.Float("INF")),
+        ("-INF", ast.Float("-INF")),
+        ("NaN", ast.Float("NaN")),
+        ("TRUE", ast.Boolean("TRUE")),
+        ("null", ast.Null()),
+        ("2024-02-29", ast.Date("2024-02-29")),
+        ("2024-02-29T10:00Z", ast.DateTime("2024-02-29T10:00Z")),
+        ("2024-02-29T10:00:00.5+02:00", ast.DateTime("2024-02-29T10:00:00.5+02:00")),
+        ("10:30", ast.Time("10:30")),
+        ("10:30:00.25", ast.Time("10:30:00.25")),
+        ("duration'-P1DT2H'", ast.Duration("-P1DT2H")),
+        (
+            "01234567-89ab-cdef-0123-456789abcdef",
+            ast.GUID("01234567-89ab-cdef-0123-456789abcdef"),
+        ),
+        ("fullcount.Status'completed'", EnumText("fullcount.Status", "completed")),
+        ("@p", Alias("p")),
+        ("$it/a", ast.Attribute(ast.Identifier("$it"), "a")),
+        ("a/b/c", ast.Attribute(ast.Attribute(A, "b"), "c")),
+        ("a/$count", ast.Attribute(A, "$count")),
+    ],
+)
+def test_values_are_read(text: str, node: Node) -> None:
+    assert parse_expression(text) == node
+
+
+@pytest.mark.parametrize("name", ["allowed", "anything", "nullable", "trueish", "falsey", "INFO"])
+def test_names_that_begin_like_a_constant_are_names(name: str) -> None:
+    assert parse_expression(f"{name} eq 1") == equal(ast.Identifier(name), ONE)
+
+
+@pytest.mark.parametrize(
+    ("text", "node"),
+    [
+        ("a eq 1", equal(A, ONE)),
+        ("a EQ 1", equal(A, ONE)),
+        ("\ta\teq\n1 ", equal(A, ONE)),
+        ("(a)eq(1)", equal(A, ONE)),
+        ("a has b", compare(Has(), A, B)),
+        ("a divby 2", reckon(DivBy(), A, TWO)),
+        ("a in ()", ast.Compare(ast.In(), A, ast.List([]))),
+        ("a in (1)", ast.Compare(ast.In(), A, ast.List([ONE]))),
+        ("a in ( 1 , 2 )", ast.Compare(ast.In(), A, ast.List([ONE, TWO]))),
+        ("a in @p", compare(ast.In(), A, Alias("p"))),
+        ("(1,2)", ast.List([ONE, TWO])),
+        ("a or b and c", Chain("or", (A, Chain("and", (B, C))))),
+        ("a and b or c", Chain("or", (Chain("and", (A, B)), C))),
+        ("a or b or c", Chain("or", (A, B, C))),
+        ("not a eq b", equal(ast.UnaryOp(ast.Not(), A), B)),
+        ("not(a)", ast.UnaryOp(ast.Not(), A)),
+        ("not a in (1)", ast.UnaryOp(ast.Not(), parse_expression("a in (1)"))),
+        ("-a add 1", ast.BinOp(ast.Add(), ast.UnaryOp(ast.USub(), A), ONE)),
+        ("a sub -1", ast.BinOp(ast.Sub(), A, ast.Integer("-1"))),
+        ("a sub 1 sub 2", ast.BinOp(ast.Sub(), ast.BinOp(ast.Sub(), A, ONE), TWO)),
+        ("a add b mul 2", ast.BinOp(ast.Add(), A, ast.BinOp(ast.Mult(), B, TWO))),
+        ("a gt 1 eq b", equal(ast.Compare(ast.Gt(), A, ONE), B)),
+        ("Contains(a,'x')", ast.Call(ast.Identifier("Contains"), [A, ast.String("x")])),
+        ("now()", ast.Call(ast.Identifier("now"), [])),
+        ("f(x=1)", ast.Call(ast.Identifier("f"), [ast.NamedParam(ast.Identifier("x"), ONE)])),
+        ("case(a:1,true:2)", Case(((A, ONE), (ast.Boolean("true"), TWO)))),
+        ("a/any()", ast.CollectionLambda(A, ast.Any(), None)),
+        (
+            "a/all(x:x/b eq 1)",
+            ast.CollectionLambda(
+                A,
+                ast.All(),
+                ast.Lambda(
+                    ast.Identifier("x"), equal(ast.Attribute(ast.Identifier("x"), "b"), ONE)
+                ),
+            ),
+        ),
+    ],
+)
+def test_operators_and_calls_bind_as_the_standard_says(text: str, node: Node) -> None:
+    assert parse_expression(text) == node
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "at position 1: expected a value, found the end"),
+        ("name eq", "at position 8: expected a value after 'eq', found the end"),
+        ("name eq )", "at position 9: expected a value after 'eq', found ')'"),
+        ("name ist 5", "at position 6: expected an operator or the end after 'name', found 'ist'"),
+        ("name eq 'abc", "at position 9: a text without its closing quote"),
+        ("name eq 5x", "at position 9: this is no number"),
+        ("name eq 5 ; drop", "at position 11: unexpected character ';'"),
+        ("(name eq 5", "at position 11: expected ')'"),
+        ("name eq 2024-13-01", "at position 9: this is not a date"),
+        ("at gt 2024-01-01T25:00:00Z", "at position 7: this is not a date-time"),
+        ("name in (1 2)", "at position 12: expected ',' or ')'"),
+        ("any(x:x eq 1)", "at position 4: expected a collection before 'any'"),
+        ("a/all()", "at position 7: expected the name of a variable"),
+        ("a eq (1,2)", "at position 6: a list may stand only after 'in'"),
+        ("a and", "at position 6: expected a value after 'and'"),
+        ("duration'1 day'", "at position 1: this is not a duration"),
+    ],
+)
+def test_an_error_says_where_and_what_was_expected(text: str, words: str) -> None:
+    with pytest.raises(BadSyntax) as caught:
+        parse_expression(text)
+    assert caught.value.detail.startswith(words)
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("a in ['x']", "JSON"),
+        ('a eq {"x":1}', "JSON"),
+        ("$root/People", "$root"),
+        ("a/b(1)", "functions and keys"),
+        ("a/@Core.Name eq 1", "annotations"),
+        ("binary'AA' eq a", "binary"),
+        ("a/$count($filter=b eq 1) gt 1", "options of $count"),
+    ],
+)
+def test_what_the_standard_knows_and_we_do_not_is_named(text: str, name: str) -> None:
+    with pytest.raises(NotSupported, match=name.replace("$", r"\$")):
+        parse_expression(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "(" * 3000 + "a" + ")" * 3000,
+        "(" * 3000,
+        "not " * 1000 + "a",
+        "-" * 1000 + "a",
+        "- " * 1000 + "a",
+        "f(" * 2000,
+        "a/any(x:" * 500,
+        "a in (" * 2000,
+        "case(" * 2000,
+        "1 or 1 and 1 eq 1 gt 1 add 1 mul (" * 500,
+        "a eq " * 2000,
+        "'" * 8001,
+        "a/" * 4000,
+        "@" * 100,
+        "a or " * 1600,
+    ],
+)
+def test_hostile_texts_are_refused_and_break_nothing(text: str) -> None:
+    for depth in (100, 10_000):
+        with pytest.raises(AppError) as caught:
+            parse_expression(text, depth)
+        assert caught.value.status == 400
+        assert len(caught.value.detail) < 200
+
+
+def test_a_thousand_terms_are_one_flat_chain() -> None:
+    node = parse_expression(" or ".join(f"a eq {i}" for i in range(1000)))
+    assert isinstance(node, Chain)
+    assert len(node.terms) == 1000
+
+
+def test_nesting_up_to_the_limit_is_read() -> None:
+    assert parse_expression("(" * 99 + "a" + ")" * 99, 100) == A
+    with pytest.raises(TooComplex, match="filter_depth, 100"):
+        parse_expression("(" * 100 + "a" + ")" * 100, 100)
+
+
+def test_orderby_is_read_in_order() -> None:
+    assert parse_orderby("a") == ((A, False),)
+    assert parse_orderby("a desc, b asc ,c DESC") == ((A, True), (B, False), (C, True))
+    assert parse_orderby("length(a) desc")[0][1] is True
+    assert parse_orderby("desc desc") == ((ast.Identifier("desc"), True),)
+
+
+@pytest.mark.parametrize("text", ["", "a,", "a descending", "a desc desc", ",a", "a b"])
+def test_orderby_refuses_what_it_cannot_read(text: str) -> None:
+    with pytest.raises(BadSyntax, match="at position"):
+        parse_orderby(text)
