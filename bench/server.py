@@ -45,10 +45,16 @@ class Client:
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Reply:
-        """Send a request and read its answer whole."""
+        """Send a request, read its answer whole; a connection closed while idle is made anew."""
         sent = {"Authorization": f"Bearer {self.key}"} if self.key else {}
-        self.connection.request(method, path, body=body, headers={**sent, **(headers or {})})
-        answer = self.connection.getresponse()
+        told = {**sent, **(headers or {})}
+        try:
+            self.connection.request(method, path, body=body, headers=told)
+            answer = self.connection.getresponse()
+        except (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError):
+            self.connection.close()
+            self.connection.request(method, path, body=body, headers=told)
+            answer = self.connection.getresponse()
         names = {name.lower(): value for name, value in answer.getheaders()}
         return Reply(answer.status, names, answer.read())
 
@@ -79,7 +85,7 @@ def free_port() -> int:
 def serve_product(database: Path, *, worker: bool = True) -> Iterator[Server]:
     """`fullcount serve` on this database."""
     port = free_port()
-    command = [sys.executable, "-m", "app.cli.commands", "serve", "--port", str(port)]
+    command = [str(Path(sys.executable).with_name("fullcount")), "serve", "--port", str(port)]
     if not worker:
         command.append("--no-worker")
     with _run(command, port, path="/healthz", environ=_product_environ(database, port)) as server:

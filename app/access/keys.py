@@ -24,6 +24,7 @@ from app.store.tables.columns import table_of
 
 _ALPHABET = string.ascii_letters + string.digits
 _PUBLIC_LENGTH = 16
+_PUBLIC = re.compile(r"[A-Za-z0-9]{16}")
 _SHAPE = re.compile(r"fc_([A-Za-z0-9]{16})_([A-Za-z0-9_-]{43})")
 _DUMMY_HASH = hashlib.sha256(b"").digest()
 _USE_NOTED_EVERY = timedelta(minutes=1)
@@ -185,7 +186,8 @@ def revoke_key(connection: Connection, environment_id: int, key_id: str) -> None
     """
     table = table_of(ApiKey)
     here = (table.c.environment_id == environment_id, table.c.public_key == key_id)
-    if connection.execute(select(table.c.public_key).where(*here)).first() is None:
+    known = _PUBLIC.fullmatch(key_id) is not None
+    if not known or connection.execute(select(table.c.public_key).where(*here)).first() is None:
         raise UnknownName(f"there is no key {key_id[:100]!r} here")
     connection.execute(
         update(table).where(*here, table.c.revoked_at.is_(None)).values(revoked_at=now())

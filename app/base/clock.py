@@ -13,4 +13,4 @@ def format_time(moment: datetime) -> str:
 
     Source: RFC 3339, section 5.6; the width is fixed, so texts sort as the moments do.
     """
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"

@@ -9,6 +9,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+_PIPED_WIDTH = 240
+
 
 def print_json(value: Any) -> None:
     """One JSON text, as the REST front would write it."""
@@ -23,6 +25,8 @@ def print_rows(rows: Sequence[Mapping[str, Any]], *, columns: Sequence[str], wha
     for row in rows:
         table.add_row(*(_write_cell(row.get(column)) for column in columns))
     console = Console()
+    if not console.is_terminal:
+        console = Console(width=_PIPED_WIDTH)
     if rows:
         console.print(table)
     console.print(f"{len(rows)} {what}", highlight=False)

@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.access.limits import FailureLimit
 from app.base.config import Settings
-from app.base.errors import AppError, BodyTooLarge, HeadersTooLarge, UrlTooLong
+from app.base.errors import AppError, BadSyntax, BodyTooLarge, HeadersTooLarge, UrlTooLong
 from app.http.errors import problem_response
 
 EXPOSED_HEADERS = (
@@ -79,7 +79,7 @@ class RequestFrame:
 def check_frame(scope: Scope, settings: Settings) -> None:
     """Refuse a request whose URL, headers or announced body is over its limit.
 
-    Raises: UrlTooLong, HeadersTooLarge, BodyTooLarge
+    Raises: UrlTooLong, BadSyntax, HeadersTooLarge, BodyTooLarge
     """
     path: bytes = scope.get("raw_path") or scope["path"].encode()
     url_bytes = len(path) + 1 + len(scope["query_string"])
@@ -88,6 +88,8 @@ def check_frame(scope: Scope, settings: Settings) -> None:
             f"the URL has {url_bytes} bytes, {settings.limit_url_bytes} are allowed",
             hint="Send a long question as the body of POST /v1/query.",
         )
+    if b"%00" in path or b"%00" in scope["query_string"]:
+        raise BadSyntax("the URL holds the character NUL, which no text here may hold")
     headers = scope["headers"]
     header_bytes = sum(len(name) + len(value) + 4 for name, value in headers)
     if len(headers) > settings.limit_headers or header_bytes > settings.limit_header_bytes:

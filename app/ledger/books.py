@@ -160,7 +160,7 @@ def _check_shelf(connection: Connection, environment_id: int, books: Books) -> l
         .where(shelf.c.environment_id == environment_id)
         .group_by(shelf.c.outcome)
     )
-    found = dict(rows.tuples().all())
+    found: dict[str, int] = {row[0]: row[1] for row in rows}
     return [
         f"{name}: {books.total(name)} in the books, {found.get(name, 0)} on the quarantine shelf"
         for name in ("conflict", "rejected")

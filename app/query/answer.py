@@ -8,7 +8,7 @@ import orjson
 from sqlalchemy import Connection
 
 from app.base.clock import now as clock_now
-from app.base.errors import UnknownEntity
+from app.base.errors import TooComplex, UnknownEntity
 from app.ledger.facts import Freshness, Lag, freshness_of, read_lag
 from app.ledger.rows import rows_of_lag
 from app.query.cursor import Cursor, read_token, write_token
@@ -57,8 +57,11 @@ def run_plan(plan: Plan, store: Store, *, now: datetime | None = None) -> Answer
     Raises: BadToken, TooExpensive, StoreBusy; UnknownEntity when one entity was asked for
     """
     asked_at = now or clock_now()
-    with snapshot(store, limit_s=plan.settings.limit_query_s) as connection:
-        return answer_in(connection, plan, now=asked_at)
+    try:
+        with snapshot(store, limit_s=plan.settings.limit_query_s) as connection:
+            return answer_in(connection, plan, now=asked_at)
+    except RecursionError as error:
+        raise TooComplex("the expression is nested too deeply") from error
 
 
 def answer_in(connection: Connection, plan: Plan, *, now: datetime) -> Answer:

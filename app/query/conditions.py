@@ -8,7 +8,20 @@ comparison can use an index; below a `not`, or as a value, the comparison is mad
 from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import ColumnElement, Double, and_, bindparam, false, func, not_, null, or_, true
+from sqlalchemy import (
+    ColumnElement,
+    Double,
+    and_,
+    bindparam,
+    false,
+    func,
+    not_,
+    null,
+    or_,
+    true,
+    type_coerce,
+)
+from sqlalchemy.sql.elements import Grouping
 from sqlalchemy.types import BigInteger, Boolean, Text
 
 from app.catalog.fields import Type
@@ -54,8 +67,13 @@ def write_condition(expr: Expr, frame: DatasetFrame) -> ColumnElement[bool]:
 
 
 def write_value(expr: Expr, frame: DatasetFrame) -> ColumnElement[Any]:
-    """The value of an expression, null where it is null."""
-    return _write(expr, frame, exact=True)
+    """The value of an expression, null where it is null.
+
+    A condition as a value stands in parentheses: SQL would read `NOT a = b` as `NOT (a = b)`.
+    """
+    value = _write(expr, frame, exact=True)
+    is_plain = expr.type is not Type.BOOL or isinstance(expr, Column | Literal)
+    return value if is_plain else Grouping(value)
 
 
 def _write(expr: Expr, frame: DatasetFrame, *, exact: bool) -> ColumnElement[Any]:
@@ -99,7 +117,9 @@ def _write_column(column: Column, frame: DatasetFrame) -> ColumnElement[Any]:
         if navigation is None:
             raise LookupError(f"{frame.dataset.name} has no navigation {name}")
         frame = frame.navigate(navigation)
-    return frame.value(column.field)
+    value = frame.value(column.field)
+    # Functions of days and moments are told apart by the SQL type: a day is plain text.
+    return type_coerce(value, Text()) if column.type is Type.DATE else value
 
 
 def _write_compare(expr: Compare, frame: DatasetFrame, *, exact: bool) -> ColumnElement[bool]:

@@ -15,6 +15,7 @@ from sqlalchemy import (
     FromClause,
     Label,
     Select,
+    Text,
     and_,
     bindparam,
     case,
@@ -31,6 +32,7 @@ from sqlalchemy.types import BigInteger
 from app.catalog.fields import Field, Type
 from app.catalog.functions import aggregate_named
 from app.query.conditions import write_condition, write_value
+from app.query.expr import Column, Expr
 from app.query.frames import DatasetFrame, Sources
 from app.query.plan import Output, Shape
 from app.query.streams import Expansion
@@ -182,7 +184,7 @@ def _make_rows(shape: Shape, dialect_name: str, *, filtered: bool = True) -> _Ro
     sources = Sources(shape.dataset, dialect_name, shape.datasets)
     conditions = _conditions(shape, sources) if filtered else []
     order = [
-        _Sorted(write_value(expr, sources.root), expr.type, descending, _is_nullable(shape, expr))
+        _Sorted(_sort_value(expr, sources.root), expr.type, descending, _is_nullable(shape, expr))
         for expr, descending in shape.order
     ]
     return _Rows(sources, order, conditions, lambda: _row_pairs(shape, sources.root))
@@ -217,10 +219,11 @@ def _make_groups(shape: Shape, dialect_name: str) -> _Rows:
     pairs: list[Any] = []
     for name, kind in types.items():
         pairs += [literal_column(_quoted(name)), _json_value(kind, grouped.c[name])]
-    order = [
-        _Sorted(grouped.c[term.by], types[term.by], term.descending, True)
-        for term in shape.group_order
-    ]
+    order = []
+    for term in shape.group_order:
+        value: ColumnElement[Any] = grouped.c[term.by]
+        value = _within_64_bits(value) if types[term.by] is Type.INT else value
+        order.append(_Sorted(value, types[term.by], term.descending, True))
     return _Rows(_Grouped(grouped, sources.computed), order, [], lambda: pairs)
 
 
@@ -295,6 +298,20 @@ def _expanded(frame: DatasetFrame, expansion: Expansion) -> ColumnElement[Any]:
 
 
 # Order and pages
+
+
+def _sort_value(expr: Expr, frame: DatasetFrame) -> ColumnElement[Any]:
+    value = write_value(expr, frame)
+    if expr.type is Type.NULL:
+        return cast(value, Text())
+    is_reckoned = expr.type is Type.INT and not isinstance(expr, Column)
+    return _within_64_bits(value) if is_reckoned else value
+
+
+def _within_64_bits(value: ColumnElement[Any]) -> ColumnElement[Any]:
+    """A whole number as a cursor can hold it, whatever the type the database reckoned it in."""
+    least, most = literal_column(str(-(2**63))), literal_column(str(2**63 - 1))
+    return cast(case((value < least, least), (value > most, most), else_=value), BigInteger())
 
 
 def _restrict(

@@ -88,6 +88,23 @@ def says_timeout(cause: Any) -> bool:
     return str(cause) == "interrupted" or getattr(cause, "sqlstate", None) == "57014"
 
 
+def says_too_complex(cause: Any) -> bool:
+    """Is the statement nested deeper than the database reads?"""
+    words = str(cause)
+    return (
+        "parser stack overflow" in words
+        or "Expression tree is too large" in words
+        or getattr(cause, "sqlstate", None) == "54001"
+    )
+
+
+def says_out_of_range(cause: Any) -> bool:
+    """Did a value of the question leave the range of its type?"""
+    return str(getattr(cause, "sqlstate", None)).startswith("22") or (
+        str(cause) == "integer overflow"
+    )
+
+
 def says_full(cause: Any) -> bool:
     """Is the disk full or read-only?"""
     words = str(cause)

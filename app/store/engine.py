@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError, OperationalError
 
-from app.base.errors import StoreBusy, StoreFull, TooExpensive
+from app.base.errors import StoreBusy, StoreFull, TooComplex, TooExpensive, TypeMismatch
 from app.store.dialect import (
     WRITE_OPTION,
     begin_transaction,
@@ -21,7 +21,9 @@ from app.store.dialect import (
     limit_time,
     prepare_connection,
     says_full,
+    says_out_of_range,
     says_timeout,
+    says_too_complex,
     unlimit_time,
 )
 from app.store.guard import CROSSING_OPTION, check_statement
@@ -131,6 +133,10 @@ def _translate_error(error: DBAPIError, limit_s: float | None) -> Exception:
             f"the question took longer than {limit_s or 0:g} s",
             hint="Ask for less at a time: a narrower $filter, fewer fields, or smaller pages.",
         )
+    if says_too_complex(cause):
+        return TooComplex("the expression is nested deeper than the database reads")
+    if says_out_of_range(cause):
+        return TypeMismatch("a number in the expression leaves the range of its type")
     if says_full(cause):
         return StoreFull("the disk is full or read-only; nothing of this request was stored")
     if isinstance(error, OperationalError):

@@ -51,7 +51,7 @@ def every_get(application: FastAPI) -> list[str]:
     }
     paths = []
     for path, methods in application.openapi()["paths"].items():
-        if "get" in methods:
+        if "get" in methods and path != "/readyz":
             filled = re.sub(r"{(\w+)}", lambda found: values[found[1]], path)
             paths.append(filled.replace("reports/LearnerProgress", "reports/learner_progress"))
     sets = ("LearnerProgress", "Learners", "Modules", "Assignments", "Attempts", "IngestionLag")
@@ -74,7 +74,7 @@ def test_the_owner_sees_its_marks_and_nobody_else_does(world: tuple[Caller, Call
         seen += MARK in owner.get(path).text
         response = other.get(path)
         assert response.status_code < 500, (path, response.text)
-        assert MARK not in response.text.replace(f"{MARK}-source'", ""), path
+        assert MARK not in response.text, path
     assert seen >= 10
 
 

@@ -128,6 +128,14 @@ def test_what_is_too_long_is_named_with_its_limit(site: Site) -> None:
     assert_problem(wide, 431, "http.headers_too_large")
 
 
+@pytest.mark.parametrize(
+    "path",
+    ["/v1/keys?after=%00", "/v1/datasets/%00", "/odata/v4/Modules?$filter=name%20eq%20'%00'"],
+)
+def test_a_url_with_a_nul_is_refused(site: Site, path: str) -> None:
+    assert_problem(site.caller("acme").get(path), 400, "query.syntax")
+
+
 def test_a_body_over_the_limit_is_refused_announced_or_not(site: Site) -> None:
     caller = site.caller("acme", "ingest")
     body = b" " * (2 * 1024 * 1024 + 1)

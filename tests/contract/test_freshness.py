@@ -10,7 +10,9 @@ from app.base.config import Settings
 from app.http.freshness import freshness_headers
 from app.ledger.facts import COUNTS, Freshness, StreamLag
 from app.ledger.verdict import MANIFEST_MISSING, State, Verdict
-from app.store.engine import Store
+from app.store.engine import Store, transaction
+from app.store.tables import Stream
+from app.store.tables.columns import table_of
 from tests.contract.site import Caller, an_event, open_site
 
 QUESTIONS = (
@@ -34,8 +36,8 @@ def ask(caller: Caller, method: str, path: str, body: Any) -> Any:
 
 
 def item_of(header: str) -> tuple[str, dict[str, Any]]:
-    value, parameters = http_sf.parse(header.encode(), tltype="item")
-    return str(value), dict(parameters)
+    parsed: Any = http_sf.parse(header.encode(), tltype="item")
+    return str(parsed[0]), dict(parsed[1])
 
 
 @pytest.mark.parametrize(("method", "path", "body"), QUESTIONS)
@@ -51,7 +53,7 @@ def test_an_answer_about_data_carries_its_verdict(
     assert told["streams"] >= 1
     assert told["revision"] == 0
     assert isinstance(told["evaluated"], datetime)
-    streams = http_sf.parse(response.headers["data-freshness-streams"].encode(), tltype="list")
+    streams: Any = http_sf.parse(response.headers["data-freshness-streams"].encode(), tltype="list")
     assert str(streams[0][0]) == told["worst"]
     assert all(str(parameters["v"]) == "unknown" for _, parameters in streams)
     assert 'rel="describedby"' in response.headers["link"]
@@ -63,13 +65,8 @@ def test_what_nobody_owes_is_unknown_because_there_is_no_contract(
     store: Store, settings: Settings
 ) -> None:
     site = open_site(store, settings)
-    owed = site.caller("acme")
+    site.caller("acme")
     with_nothing = site.caller("empty")
-    del owed
-    from app.store.engine import transaction  # noqa: PLC0415
-    from app.store.tables import Stream  # noqa: PLC0415
-    from app.store.tables.columns import table_of  # noqa: PLC0415
-
     table = table_of(Stream)
     with transaction(store) as connection:
         connection.execute(
