@@ -17,7 +17,7 @@ from app.base.errors import BadOption, NotSupported, ScopeMissing, TooComplex, U
 from app.catalog.fields import Dataset, Field, Measure, Role, Type
 from app.catalog.functions import AGGREGATES, aggregate_named
 from app.catalog.index import DATASETS, dataset_named
-from app.query.expr import Both, Column, Compare, Expr, Literal
+from app.query.expr import AsOf, Both, Column, Compare, Expr, Literal
 from app.query.filters import bind_filter, bind_order
 from app.query.request import Aggregate, Expand, Order, Request
 from app.query.streams import Expansion, touched_streams
@@ -343,6 +343,9 @@ def _make_order(question: _Question, dataset: Dataset) -> tuple[tuple[Expr, bool
             aliases=request.aliases,
             resolve=lambda name: dataset_named(name, question.datasets),
         )
+    constants = [expr for expr, _ in asked if isinstance(expr, Literal | AsOf)]
+    if constants:
+        raise BadOption("a constant is nothing to sort by", hint="Sort by fields.")
     if len(asked) > question.settings.limit_orderby:
         raise TooComplex(f"$orderby has {len(asked)} terms; at most 5")
     given = {e.field.name for e, _ in asked if isinstance(e, Column) and not e.path}

@@ -86,6 +86,7 @@ _FILTERS = {
     "learner": "learner_key",
     "status": "status",
 }
+_LISTS = ("module_type", "status")
 
 
 def _completion_summary(given: Mapping[str, str]) -> Request:
@@ -241,8 +242,8 @@ def _where(given: Mapping[str, str], *, base: str) -> str:
     terms = [f"({base})"]
     for name, field in _FILTERS.items():
         if name in given:
-            words = ",".join(_quote(word) for word in given[name].split(","))
-            terms.append(f"{field} in ({words})")
+            words = given[name].split(",") if name in _LISTS else [given[name]]
+            terms.append(f"{field} in ({','.join(_quote(word) for word in words)})")
     return " and ".join(terms)
 
 

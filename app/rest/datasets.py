@@ -119,9 +119,10 @@ def _operators(kind: Type) -> tuple[str, ...]:
         return ("eq", "ne")
     if kind is Type.BOOL:
         return ("eq", "ne", "not")
+    if kind is Type.ENUM:
+        return ("eq", "ne", "in")
     plain = ("eq", "ne", "gt", "ge", "lt", "le", "in")
-    words = ("contains", "startswith", "endswith")
-    return (*plain, *words) if kind in {Type.TEXT, Type.ENUM} else plain
+    return (*plain, "contains", "startswith", "endswith") if kind is Type.TEXT else plain
 
 
 def _describe_navigation(navigation: Navigation) -> dict[str, Any]:
