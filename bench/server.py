@@ -13,8 +13,10 @@ from pathlib import Path
 
 from app.access.environments import add_environment
 from app.access.keys import issue_key
+from app.base.config import Settings
 from app.intake.sources import add_source
 from app.store.engine import open_store, transaction
+from app.store.instance import keep_secret
 from app.store.migrate import migrate_store
 
 
@@ -107,6 +109,7 @@ def prepare_database(database: Path, environments: Sequence[str], *, source: str
     """Migrate a database, make environments with a source each, and give a key by environment."""
     store = open_store(f"sqlite:///{database}")
     migrate_store(store)
+    keep_secret(store, Settings(_env_file=None))
     keys = {}
     with transaction(store) as connection:
         for name in environments:

@@ -4,6 +4,7 @@ The history is loaded while the server answers already, and then simulated sourc
 through the HTTP door.
 """
 
+import signal
 import socket
 import sys
 import threading
@@ -13,6 +14,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
+from types import FrameType
+from typing import NoReturn
 
 import httpx
 import orjson
@@ -44,6 +47,7 @@ from app.intake.sources import add_source
 from app.ledger.books import read_books
 from app.main import create_app
 from app.store.engine import Store, close_store, open_store, snapshot, transaction
+from app.store.instance import keep_secret
 from app.store.migrate import migrate_store
 
 DEMO_FILE = "fullcount-demo.db"
@@ -88,6 +92,7 @@ def run_demo(settings: Settings, *, port: int = 8000, reset: bool = False) -> in
     )
     store = open_store(settings.database_url)
     migrate_store(store)
+    keep_secret(store, settings)
     environments = found_environments(store)
     application = create_app(settings, store=store, worker=True)
     server = uvicorn.Server(_server_settings(application, port))
@@ -96,11 +101,20 @@ def run_demo(settings: Settings, *, port: int = 8000, reset: bool = False) -> in
         target=_live, args=(server, console, store, settings, environments, stopped), daemon=True
     )
     company_life.start()
-    server.run()
-    stopped.set()
-    company_life.join(timeout=10)
-    close_store(store)
+    # uvicorn shuts down first and then hands the signal back to whoever held it before.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _leave)
+    try:
+        server.run()
+    finally:
+        stopped.set()
+        company_life.join(timeout=10)
+        close_store(store)
     return 0
+
+
+def _leave(_number: int, _frame: FrameType | None) -> NoReturn:
+    raise SystemExit(0)
 
 
 def _server_settings(application: FastAPI, port: int) -> uvicorn.Config:

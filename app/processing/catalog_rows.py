@@ -14,10 +14,10 @@ from app.learning.catalog import (
     SeriesFolded,
     SessionFolded,
 )
-from app.processing.lookup import find_rows
 from app.processing.progress_rows import restate_types
 from app.processing.rows import RowDict, Stamp, add_stubs, replace_children, write_entities
 from app.store.dialect import insert_rows
+from app.store.lookup import find_rows
 from app.store.tables import Certification, Module, Part, Series, SeriesModule, TrainingSession
 from app.store.tables.columns import table_of
 

@@ -1,43 +1,8 @@
-"""Rows found by composite keys, many in one statement.
+"""Surrogate ids: numbers of a table's rows within their environment."""
 
-A list of row values would be answered by a scan of the whole environment on SQLite; a join with a
-list of VALUES uses the unique index on both databases.
-"""
+from collections.abc import Iterator
 
-from collections.abc import Iterator, Sequence
-from functools import lru_cache
-from typing import Any
-
-from sqlalchemy import Connection, Row, Table, TextClause, func, select, text
-
-# A statement is compiled once a size; shorter lists are filled up with their last key.
-_SIZES = (8, 64, 512)
-
-
-def find_rows(
-    connection: Connection,
-    table: Table,
-    environment_id: int,
-    *,
-    columns: Sequence[str],
-    key: Sequence[str],
-    keys: Sequence[Sequence[Any]],
-) -> Iterator[Row[Any]]:
-    """Give the rows of an environment whose `key` columns hold one of `keys`.
-
-    Shape: in no order; a row may come twice
-    """
-    for start in range(0, len(keys), _SIZES[-1]):
-        part = keys[start : start + _SIZES[-1]]
-        size = next(size for size in _SIZES if size >= len(part))
-        filled = [*part, *[part[-1]] * (size - len(part))]
-        values = {f"k{i}_{j}": v for i, row in enumerate(filled) for j, v in enumerate(row)}
-        statement = _join_text(table, tuple(columns), tuple(key), size)
-        result = connection.execute(
-            statement.columns(*[table.c[name] for name in columns]),
-            {"environment_id": environment_id, **values},
-        )
-        yield from result
+from sqlalchemy import Connection, Table, func, select
 
 
 def id_name_of(table: Table) -> str:
@@ -58,20 +23,3 @@ def number_rows(
         ).scalar()
         newest = found or 0
     return iter(range(newest + 1, newest + 1 + count))
-
-
-@lru_cache(maxsize=128)
-def _join_text(
-    table: Table, columns: tuple[str, ...], key: tuple[str, ...], size: int
-) -> TextClause:
-    names = ", ".join(f"w{j}" for j in range(len(key)))
-    marks = ", ".join(
-        "(" + ", ".join(f":k{i}_{j}" for j in range(len(key))) + ")" for i in range(size)
-    )
-    told = ", ".join(f"{table.name}.{name}" for name in columns)
-    joined = " AND ".join(f"{table.name}.{name} = w{j}" for j, name in enumerate(key))
-    return text(
-        f"WITH wanted ({names}) AS (VALUES {marks}) "  # noqa: S608  (names are the schema's own)
-        f"SELECT {told} FROM wanted JOIN {table.name} "
-        f"ON {table.name}.environment_id = :environment_id AND {joined}"
-    )

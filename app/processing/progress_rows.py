@@ -12,8 +12,9 @@ from typing import Any
 from sqlalchemy import Connection, select, update
 
 from app.learning.progress import AttemptState, Folded, ProgressState
-from app.processing.lookup import find_rows, number_rows
+from app.processing.lookup import number_rows
 from app.store.dialect import upsert_rows
+from app.store.lookup import find_rows
 from app.store.tables import Attempt, Module, Progress
 from app.store.tables.columns import table_of
 

@@ -10,8 +10,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Table, select
 
-from app.processing.lookup import find_rows, id_name_of, number_rows
+from app.processing.lookup import id_name_of, number_rows
 from app.store.dialect import update_rows, upsert_rows
+from app.store.lookup import find_rows
 
 RowDict = Mapping[str, Any]
 

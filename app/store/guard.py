@@ -7,15 +7,22 @@ A compiled statement is looked at once. One that must cross environments says
 from collections.abc import Iterator
 from typing import Any
 
-from sqlalchemy import Connection, Delete, FromClause, Select, Table, Update
+from sqlalchemy import Connection, Delete, FromClause, Select, Table, TextClause, Update
 from sqlalchemy.sql import visitors
-from sqlalchemy.sql.elements import BinaryExpression, ClauseElement
-from sqlalchemy.sql.operators import eq
+from sqlalchemy.sql.elements import (
+    BinaryExpression,
+    BooleanClauseList,
+    ClauseElement,
+    Grouping,
+)
+from sqlalchemy.sql.operators import and_, eq
 from sqlalchemy.sql.selectable import Alias, Join
 
 from app.base.errors import EnvironmentMissing
 
 CROSSING_OPTION = "across_environments"
+# Said by the store alone, of texts its own builders made with the environment in them.
+STORE_TEXT_OPTION = "fullcount_store_text"
 
 
 class GuardedText(str):
@@ -40,10 +47,11 @@ def check_statement(
     """
     if isinstance(statement, GuardedText) or context is None:
         return
-    if context.execution_options.get(CROSSING_OPTION):
+    options = context.execution_options
+    if options.get(CROSSING_OPTION) or options.get(STORE_TEXT_OPTION):
         return
     compiled = context.compiled
-    if compiled is None:
+    if compiled is None or isinstance(compiled.statement, TextClause):
         raise EnvironmentMissing("a raw statement was not built by the store")
     if getattr(compiled, "fullcount_checked", False):
         return
@@ -53,11 +61,25 @@ def check_statement(
 
 
 def check_environment(element: ClauseElement) -> None:
-    """Look for an equality on `environment_id` for each table that has that column.
+    """Look for the environment of each table that has one, in what must hold for every row.
+
+    A table is bound by an equality with a value, or with the environment of a table that is bound.
+    Below an `or` or a `not` an equality binds nothing.
 
     Raises: EnvironmentMissing
     """
-    bound = {id(table) for table in _bound_tables(element)}
+    bound: set[int] = set()
+    linked: list[tuple[int, int]] = []
+    for term in _binding_terms(element):
+        sides = [_environment_of(term.left), _environment_of(term.right)]
+        if sides[0] is not None and sides[1] is not None:
+            linked.append((sides[0], sides[1]))
+        bound |= {side for side in sides if side is not None and None in sides}
+    while True:
+        reached = {b for a, b in linked if a in bound} | {a for a, b in linked if b in bound}
+        if reached <= bound:
+            break
+        bound |= reached
     for table in _environment_tables(element):
         if id(table) not in bound:
             name = getattr(table, "name", str(table))
@@ -71,6 +93,8 @@ def _environment_tables(element: ClauseElement) -> Iterator[FromClause]:
                 yield from _leaves(source)
         elif isinstance(node, Update | Delete):
             yield from _leaves(node.table)
+            for part in visitors.iterate(node.whereclause) if node.whereclause is not None else ():
+                yield from _leaves(getattr(part, "table", None))
 
 
 def _leaves(source: Any) -> Iterator[FromClause]:
@@ -83,14 +107,39 @@ def _leaves(source: Any) -> Iterator[FromClause]:
             yield _plain(source)
 
 
-def _bound_tables(element: ClauseElement) -> Iterator[FromClause]:
+def _binding_terms(element: ClauseElement) -> Iterator[BinaryExpression[Any]]:
+    """The equalities that hold for every row: terms of the conjunctions of WHERE and ON."""
     for node in visitors.iterate(element):
-        if isinstance(node, BinaryExpression) and node.operator is eq:
-            for side in (node.left, node.right):
-                if getattr(side, "name", None) == "environment_id":
-                    table = getattr(side, "table", None)
-                    if table is not None:
-                        yield _plain(table)
+        if isinstance(node, Select | Update | Delete):
+            yield from _conjuncts(node.whereclause)
+        if isinstance(node, Select):
+            for source in node.get_final_froms():
+                yield from _join_terms(source)
+
+
+def _join_terms(source: Any) -> Iterator[BinaryExpression[Any]]:
+    if isinstance(source, Join):
+        yield from _conjuncts(source.onclause)
+        yield from _join_terms(source.left)
+        yield from _join_terms(source.right)
+
+
+def _conjuncts(clause: Any) -> Iterator[BinaryExpression[Any]]:
+    if isinstance(clause, Grouping):
+        yield from _conjuncts(clause.element)
+    elif isinstance(clause, BooleanClauseList) and clause.operator is and_:
+        for term in clause.clauses:
+            yield from _conjuncts(term)
+    elif isinstance(clause, BinaryExpression) and clause.operator is eq:
+        yield clause
+
+
+def _environment_of(side: Any) -> int | None:
+    """The identity of the table whose environment this is; None for anything else."""
+    table = getattr(side, "table", None)
+    if table is None or getattr(side, "name", None) != "environment_id":
+        return None
+    return id(_plain(table))
 
 
 def _plain(source: Any) -> Any:

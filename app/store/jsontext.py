@@ -87,12 +87,13 @@ def _arguments(element: GenericFunction[Any], compiler: SQLCompiler, kw: Any) ->
 
 @compiles(json_number, "sqlite")
 def _number_sqlite(element: json_number, compiler: SQLCompiler, **kw: Any) -> str:
-    # Six decimals or fewer need no more than 15 digits; the rest is tried, and then spelt in 17.
+    # SQLite writes 15 digits, exact for numbers of up to six decimals and nine digits before them.
+    # Others are spelt in 19: 17 would do, were its own reckoning of them exact.
     (x,) = _arguments(element, compiler, kw)
     return (
-        f"CASE WHEN {x} IS NULL OR ({x} < 1e9 AND CAST({x} * 1e6 + 0.5 AS INTEGER) / 1e6 = {x})"
-        f" OR CAST(printf('%.15g', {x}) AS REAL) = {x} THEN {x}"
-        f" ELSE json(printf('%!.17g', {x})) END"
+        f"CASE WHEN {x} IS NULL"
+        f" OR ({x} BETWEEN -1e9 AND 1e9 AND CAST({x} * 1e6 + 0.5 AS INTEGER) / 1e6 = {x})"
+        f" THEN {x} ELSE json(printf('%!.19g', {x})) END"
     )
 
 

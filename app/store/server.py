@@ -3,12 +3,14 @@
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 from sqlalchemy.engine import make_url
 
 from app.base.clock import now
 from app.store.engine import Store, snapshot
+from app.store.guard import GuardedText
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,7 @@ def read_server(store: Store) -> ServerFacts:
         if store.dialect_name == "sqlite":
             fault = _sqlite_fault(connection)
             return ServerFacts("SQLite", version, fault, now())
-        moment: datetime = connection.execute(text("SELECT clock_timestamp()")).scalar_one()
+        moment: datetime = _ask(connection, "SELECT clock_timestamp()")
         return ServerFacts("PostgreSQL", version, _postgres_fault(connection), moment)
 
 
@@ -55,13 +57,18 @@ def folder_fault(database_url: str) -> str | None:
 
 
 def _sqlite_fault(connection: Connection) -> str | None:
-    level = int(connection.execute(text("PRAGMA synchronous")).scalar_one())
+    level = int(_ask(connection, "PRAGMA synchronous"))
     return None if level >= 2 else "synchronous is not FULL"
 
 
 def _postgres_fault(connection: Connection) -> str | None:
-    if connection.execute(text("SHOW fsync")).scalar_one() != "on":
+    if _ask(connection, "SHOW fsync") != "on":
         return "fsync is off"
-    if connection.execute(text("SHOW full_page_writes")).scalar_one() != "on":
+    if _ask(connection, "SHOW full_page_writes") != "on":
         return "full_page_writes is off"
     return None
+
+
+def _ask(connection: Connection, question: str) -> Any:
+    """One value about the server itself; no environment's table is read."""
+    return connection.exec_driver_sql(GuardedText(question)).scalar_one()

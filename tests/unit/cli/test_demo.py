@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -96,7 +97,7 @@ def test_a_reset_removes_the_database_with_its_log(store: Store, settings: Setti
     path = settings.database_url.removeprefix("sqlite:///")
     close_store(store)
 
-    remove_database(demo.Path(path))
+    remove_database(Path(path))
 
-    assert not demo.Path(path).exists()
-    remove_database(demo.Path(path))
+    assert not Path(path).exists()
+    remove_database(Path(path))
