@@ -148,9 +148,29 @@ def _learner(number: int) -> Row:
 
 
 def _progress(number: int) -> Row:
-    rng = Random(number)
     module = (number // _MODULES_EACH * 3 + number % _MODULES_EACH) % _MODULES
     kind = MODULE_TYPE_NAMES[module % len(MODULE_TYPE_NAMES)]
+    return {
+        **_every(number),
+        "assignment_id": number + 1,
+        "learner_key": f"u{number // _MODULES_EACH}",
+        "module_key": f"m{module}",
+        "series_key": f"path-{module % _SERIES}" if number % 3 == 0 else "",
+        "cycle": 1,
+        "mandatory": number % 4 != 0,
+        "reason": "rule",
+        "implicit": False,
+        "last_sequence": 0,
+        "last_event_id": f"e{number}",
+        "points": 0.0,
+        "parts_done": 0,
+        **_work(number, kind),
+    }
+
+
+def _work(number: int, kind: str) -> Row:
+    """What became of it: unfinished, completed, failed or waived."""
+    rng = Random(number)
     assigned_at = _START + timedelta(minutes=rng.randint(0, 800_000))
     status = rng.choices(
         ("completed", "in_progress", "not_started", "failed", "waived"), (62, 15, 16, 4, 3)
@@ -162,12 +182,6 @@ def _progress(number: int) -> Row:
     started_at = assigned_at + timedelta(seconds=rng.randint(3_600, 900_000)) if began else None
     last_at = started_at + timedelta(seconds=rng.randint(0, 90_000)) if started_at else None
     return {
-        **_every(number),
-        "assignment_id": number + 1,
-        "learner_key": f"u{number // _MODULES_EACH}",
-        "module_key": f"m{module}",
-        "series_key": f"path-{module % _SERIES}" if number % 3 == 0 else "",
-        "cycle": 1,
         "module_type": kind,
         "event_module_type": kind if began else None,
         "status": status,
@@ -179,9 +193,6 @@ def _progress(number: int) -> Row:
         "completed_at": last_at if done else None,
         "failed_at": last_at if status == "failed" else None,
         "waived_at": assigned_at + timedelta(days=3) if status == "waived" else None,
-        "mandatory": number % 4 != 0,
-        "reason": "rule",
-        "implicit": False,
         "passed": done if scored else None,
         "attempts": 1 if scored else 0,
         "score": score,
@@ -189,12 +200,8 @@ def _progress(number: int) -> Row:
         "first_score_percent": score,
         "best_score_percent": score,
         "last_score_percent": score,
-        "points": 0.0,
         "time_spent_s": rng.randint(60, 4_000) if began else 0,
-        "parts_done": 0,
         "module_version": "1" if began else None,
         "events_count": 4 if began else 1,
         "last_occurred_at": last_at or assigned_at,
-        "last_sequence": 0,
-        "last_event_id": f"e{number}",
     }

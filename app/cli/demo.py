@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
@@ -29,7 +29,7 @@ from app.access.environments import add_environment, list_environments
 from app.access.keys import issue_key
 from app.base.clock import now
 from app.base.config import Settings
-from app.base.errors import TooMuchPending
+from app.base.errors import StoreBusy, TooMuchPending
 from app.cli.ingest import read_origin
 from app.cli.simulate import (
     COMPANIES,
@@ -75,6 +75,27 @@ class DemoEnvironment:
         return make_world(self.company, seed=SEED, until=self.since)
 
 
+@dataclass(frozen=True, slots=True)
+class Demo:
+    """A demo that runs.
+
+    stopped: set when the server has ended
+    """
+
+    console: Console
+    store: Store
+    settings: Settings
+    environments: tuple[DemoEnvironment, ...]
+    stopped: threading.Event = field(default_factory=threading.Event)
+
+    def pending_count(self) -> int:
+        """Events kept and not applied, of all companies."""
+        with snapshot(self.store) as connection:
+            return sum(
+                read_books(connection, one.environment_id).pending for one in self.environments
+            )
+
+
 def run_demo(settings: Settings, *, port: int = 8000, reset: bool = False) -> int:
     """Serve the demo until it is interrupted; give the exit code."""
     console = Console(soft_wrap=True, highlight=False)
@@ -93,13 +114,10 @@ def run_demo(settings: Settings, *, port: int = 8000, reset: bool = False) -> in
     store = open_store(settings.database_url)
     migrate_store(store)
     keep_secret(store, settings)
-    environments = found_environments(store)
+    demo = Demo(console, store, settings, found_environments(store))
     application = create_app(settings, store=store, worker=True)
     server = uvicorn.Server(_server_settings(application, port))
-    stopped = threading.Event()
-    company_life = threading.Thread(
-        target=_live, args=(server, console, store, settings, environments, stopped), daemon=True
-    )
+    company_life = threading.Thread(target=_live, args=(server, demo), daemon=True)
     company_life.start()
     # uvicorn shuts down first and then hands the signal back to whoever held it before.
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -107,7 +125,7 @@ def run_demo(settings: Settings, *, port: int = 8000, reset: bool = False) -> in
     try:
         server.run()
     finally:
-        stopped.set()
+        demo.stopped.set()
         company_life.join(timeout=10)
         close_store(store)
     return 0
@@ -230,64 +248,48 @@ def _accept_patiently(
                 origin_position=position,
             )
             return
-        except TooMuchPending:
+        except (TooMuchPending, StoreBusy):
             time.sleep(0.5)
 
 
-def _live(
-    server: uvicorn.Server,
-    console: Console,
-    store: Store,
-    settings: Settings,
-    environments: tuple[DemoEnvironment, ...],
-    stopped: threading.Event,
-) -> None:
+def _live(server: uvicorn.Server, demo: Demo) -> None:
     """What happens beside the server: greet, load the history, then send as sources do."""
-    while not server.started and not stopped.is_set():
-        time.sleep(0.05)
-    if stopped.is_set():
-        return
-    console.print(greeting(settings.public_url, environments), markup=False)
-    _load_with_bar(console, store, settings, environments, stopped)
-    worlds = [(one.world(), one.keys["ingest"]) for one in environments]
-    with httpx.Client(base_url=settings.public_url, trust_env=False, timeout=30) as client:
+    while not server.started:
+        if demo.stopped.wait(0.05):
+            return
+    url = demo.settings.public_url
+    demo.console.print(greeting(url, demo.environments), markup=False)
+    _load_with_bar(demo)
+    worlds = [(one.world(), one.keys["ingest"]) for one in demo.environments]
+    with httpx.Client(base_url=url, trust_env=False, timeout=30) as client:
         number = 0
-        while not stopped.wait(_LIVE_PAUSE_S):
+        while not demo.stopped.wait(_LIVE_PAUSE_S):
             for world, key in worlds:
                 send_live(client, world, key=key, number=number)
             number += 1
 
 
-def _load_with_bar(
-    console: Console,
-    store: Store,
-    settings: Settings,
-    environments: tuple[DemoEnvironment, ...],
-    stopped: threading.Event,
-) -> None:
+def _load_with_bar(demo: Demo) -> None:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, TimeElapsedColumn(), console=console, transient=True) as progress:
+    with Progress(*columns, TimeElapsedColumn(), console=demo.console, transient=True) as progress:
         received = progress.add_task("history received", total=None)
         applied = progress.add_task("history applied", total=None)
         count = 0
-        for batch_count in load_history(store, settings, environments):
-            if stopped.is_set():
+        for batch_count in load_history(demo.store, demo.settings, demo.environments):
+            if demo.stopped.is_set():
                 return
             count += batch_count
-            done = count - _pending_count(store, environments)
+            done = max(0, count - demo.pending_count())
             progress.update(received, completed=count)
-            progress.update(applied, completed=max(0, done), total=count)
+            progress.update(applied, completed=done, total=count)
         progress.update(received, total=count)
-        while (pending := _pending_count(store, environments)) and not stopped.wait(0.2):
+        while (pending := demo.pending_count()) and not demo.stopped.wait(0.2):
             progress.update(applied, completed=max(0, count - pending))
-    if count and not stopped.is_set():
-        console.print(f"Two years of history are there: {count:,} events, all applied.")
-    console.print("Live sources are sending. Ctrl-C stops the demo.")
-
-
-def _pending_count(store: Store, environments: tuple[DemoEnvironment, ...]) -> int:
-    with snapshot(store) as connection:
-        return sum(read_books(connection, one.environment_id).pending for one in environments)
+    if demo.stopped.is_set():
+        return
+    if count:
+        demo.console.print(f"Two years of history are there: {count:,} events, all applied.")
+    demo.console.print("Live sources are sending. Ctrl-C stops the demo.")
 
 
 def send_live(client: httpx.Client, world: World, *, key: str, number: int) -> None:

@@ -1,18 +1,23 @@
 """All that differs between SQLite and PostgreSQL: connections, time limits and bulk writes."""
 
+import sqlite3
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from functools import lru_cache
 from time import monotonic
 from typing import Any
 
+import psycopg
 from sqlalchemy import Connection, Table, text
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import IntegrityError
 
 from app.base.clock import format_time
 from app.store.guard import CROSSING_OPTION, GuardedText
 
 WRITE_OPTION = "fullcount_write"
+DRIVER_ERRORS = (sqlite3.Error, psycopg.Error)
+BUSY_ERRORS = (sqlite3.OperationalError, psycopg.OperationalError)
 
 
 # Connections
@@ -223,9 +228,11 @@ def _copy_rows(
     connection: Connection, table: Table, columns: Sequence[str], rows: Sequence[Sequence[Any]]
 ) -> None:
     raw: Any = connection.connection.dbapi_connection
-    with (
-        raw.cursor() as cursor,
-        cursor.copy(f"COPY {table.name} ({', '.join(columns)}) FROM STDIN") as copy,
-    ):
-        for row in rows:
-            copy.write_row(row)
+    command = f"COPY {table.name} ({', '.join(columns)}) FROM STDIN"
+    try:
+        with raw.cursor() as cursor, cursor.copy(command) as copy:
+            for row in rows:
+                copy.write_row(row)
+    except psycopg.IntegrityError as error:
+        # As SQLAlchemy tells it for statements of its own.
+        raise IntegrityError(command, None, error) from error

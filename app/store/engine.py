@@ -11,10 +11,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError
 
 from app.base.errors import StoreBusy, StoreFull, TooComplex, TooExpensive, TypeMismatch
 from app.store.dialect import (
+    BUSY_ERRORS,
+    DRIVER_ERRORS,
     WRITE_OPTION,
     begin_transaction,
     engine_arguments,
@@ -85,12 +87,13 @@ def snapshot(store: Store, *, limit_s: float | None = None) -> Iterator[Connecti
             connection = connection.execution_options(
                 isolation_level="REPEATABLE READ", postgresql_readonly=True
             )
-        with connection.begin():
+        begun = connection.begin()
+        try:
             limit_time(connection, limit_s)
-            try:
-                yield connection
-            finally:
-                unlimit_time(connection, limit_s)
+            yield connection
+        finally:
+            unlimit_time(connection, limit_s)
+            begun.rollback()
 
 
 @contextmanager
@@ -123,11 +126,13 @@ def _translated_errors(limit_s: float | None = None) -> Iterator[None]:
     try:
         yield
     except DBAPIError as error:
-        raise _translate_error(error, limit_s) from error
+        raise _translate_error(error, error.orig, limit_s) from error
+    except DRIVER_ERRORS as error:
+        # BEGIN and COPY go to the driver directly.
+        raise _translate_error(error, error, limit_s) from error
 
 
-def _translate_error(error: DBAPIError, limit_s: float | None) -> Exception:
-    cause: Any = error.orig
+def _translate_error(error: Exception, cause: Any, limit_s: float | None) -> Exception:
     if says_timeout(cause):
         return TooExpensive(
             f"the question took longer than {limit_s or 0:g} s",
@@ -139,6 +144,6 @@ def _translate_error(error: DBAPIError, limit_s: float | None) -> Exception:
         return TypeMismatch("a number in the expression leaves the range of its type")
     if says_full(cause):
         return StoreFull("the disk is full or read-only; nothing of this request was stored")
-    if isinstance(error, OperationalError):
+    if isinstance(cause, BUSY_ERRORS):
         return StoreBusy("the database cannot be reached or is locked", retry_after_s=5)
     return error
