@@ -25,6 +25,15 @@ from app.worker import Worker
 VERSION = "0.1.0"
 ODATA_PATH = "/odata/v4"
 _COMPRESSED_FROM_BYTES = 1000
+_ALLOWED_HEADERS = (
+    "Authorization",
+    "Content-Type",
+    "Idempotency-Key",
+    "Prefer",
+    "X-API-Key",
+    "X-Experience-API-Version",
+    "X-Request-ID",
+)
 
 
 def create_app(settings: Settings, *, store: Store | None = None, worker: bool = True) -> FastAPI:
@@ -81,8 +90,8 @@ def _install_middleware(application: FastAPI, settings: Settings) -> None:
         application.add_middleware(
             CORSMiddleware,
             allow_origins=origins,
-            allow_methods=["GET", "HEAD", "POST", "DELETE"],
-            allow_headers=["Authorization", "Content-Type", "Prefer", "X-API-Key", "X-Request-ID"],
+            allow_methods=["GET", "HEAD", "POST", "PUT", "DELETE"],
+            allow_headers=list(_ALLOWED_HEADERS),
             expose_headers=list(EXPOSED_HEADERS),
         )
     failures = FailureLimit(settings.limit_failed_keys_per_min)

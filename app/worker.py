@@ -1,4 +1,4 @@
-"""The background door: the loops that drain and sweep, beside the HTTP door or in a process alone.
+"""The background door: loops that drain, sweep and pull, beside the HTTP door or alone.
 
 A loop that meets something unexpected says so, rests and goes on.
 """
@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from app.base.config import Settings
 from app.base.observe import WorkerFailed, WorkerStarted, WorkerStopped, observe
+from app.intake.pull import pull_once
 from app.processing.drain import drain_once
 from app.processing.queue import free_leases
 from app.processing.sweep import sweep_all
@@ -16,6 +17,8 @@ from app.store.engine import Store, close_store, open_store, transaction
 
 _POLL_S = 0.5
 _SWEEP_S = 60.0
+_PULL_S = 2.0
+_PULLERS = 4  # a source that hangs holds one of them up
 _REST_S = 1.0
 _STOP_S = 20.0
 _ERROR_LENGTH = 300
@@ -31,6 +34,10 @@ class Worker:
         self._threads = [
             threading.Thread(target=self._loop, args=("drain", self._drain), daemon=True),
             threading.Thread(target=self._loop, args=("sweep", self._sweep), daemon=True),
+        ]
+        self._threads += [
+            threading.Thread(target=self._loop, args=("pull", self._pull), daemon=True)
+            for _ in range(_PULLERS)
         ]
 
     @property
@@ -77,6 +84,11 @@ class Worker:
     def _sweep(self) -> None:
         sweep_all(self._store)
         self._stopping.wait(_SWEEP_S)
+
+    def _pull(self) -> None:
+        """Take in pages as long as a feed is due; then look again after a while."""
+        if not pull_once(self._store, self._settings):
+            self._stopping.wait(_PULL_S)
 
 
 def run_worker(settings: Settings) -> None:

@@ -19,6 +19,7 @@ class Settings(BaseSettings):
     secret: str = ""
     cors_origins: str = ""
     log_format: str = "console"
+    outbound_allow: str = ""
 
     limit_url_bytes: int = Field(default=16 * 1024, gt=0)
     limit_header_bytes: int = Field(default=32 * 1024, gt=0)
@@ -45,6 +46,12 @@ class Settings(BaseSettings):
     limit_group_fields: int = Field(default=8, gt=0)
     limit_page_rows: int = Field(default=5_000, gt=0)
     limit_page_rows_asked: int = Field(default=50_000, gt=0)
+    limit_outbound_connect_s: float = Field(default=5.0, gt=0)
+    limit_outbound_read_s: float = Field(default=30.0, gt=0)
+    limit_outbound_total_s: float = Field(default=120.0, gt=0)
+    limit_outbound_bytes: int = Field(default=50 * 1024 * 1024, gt=0)
+    limit_outbound_redirects: int = Field(default=3, ge=0)
+    limit_retry_after_s: int = Field(default=300, ge=0)
     limit_query_s: float = Field(default=10.0, gt=0)
 
     def limits(self) -> dict[str, int | float]:

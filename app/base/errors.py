@@ -113,6 +113,24 @@ class EventConflicts(AppError):
     code, status, title = "events.conflict", 409, "The event id is known with other content"
 
 
+class RepeatDiffers(AppError):
+    """An Idempotency-Key that came before with another body."""
+
+    code, status, title = "events.key_reused", 422, "The Idempotency-Key was used before"
+
+
+class StatementsRefused(AppError):
+    """An xAPI statement that is not valid; its neighbours were kept."""
+
+    code, status, title = "xapi.refused", 400, "A statement was refused"
+
+
+class VersionUnknown(AppError):
+    """No X-Experience-API-Version, or one this path does not speak."""
+
+    code, status, title = "xapi.version", 400, "The xAPI version is not spoken here"
+
+
 class TooMuchPending(AppError):
     """The environment's backlog is at its cap."""
 
@@ -255,6 +273,21 @@ class UnknownName(AppError):
     """An environment, source, key or batch that is not there."""
 
     code, status, title = "access.unknown_name", 404, "There is nothing of this name"
+
+
+# HTTP to the outside
+
+
+class AddressRefused(AppError):
+    """An address that this service does not ask: not https, private, or not there."""
+
+    code, status, title = "outbound.refused", 422, "This address is not asked"
+
+
+class OutsideFailed(AppError):
+    """Another server did not answer, answered with a failure, or too much."""
+
+    code, status, title = "outbound.failed", 502, "Another server failed"
 
 
 # The store

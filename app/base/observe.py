@@ -111,6 +111,30 @@ class SweepDone(Fact):
 
 
 @dataclass(frozen=True, slots=True)
+class PagePulled(Fact):
+    """A page of a pulled source was taken in, and its position with it."""
+
+    level: ClassVar[str] = "debug"
+
+    environment_id: int
+    source: str
+    event_count: int
+    at_end: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PullFailed(Fact):
+    """A pulled source could not be read; it is asked again after a pause."""
+
+    level: ClassVar[str] = "warning"
+
+    environment_id: int
+    source: str
+    failure_count: int
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
 class WorkerStarted(Fact):
     """The background loops run."""
 
@@ -156,6 +180,8 @@ class _Instruments:
     entity_failures: Counter
     dead: Counter
     rescued: Counter
+    pulled: Counter
+    pull_failures: Counter
     failures: Counter
 
 
@@ -238,6 +264,8 @@ def _instruments() -> _Instruments:
         entity_failures=counter("entity_failures", "Failed tries", "environment"),
         dead=counter("events_dead", "Events given up after the last try", "environment"),
         rescued=counter("work_rescued", "Entities that the sweep had to mark", "environment"),
+        pulled=counter("pages_pulled", "Pages of pulled sources", "environment"),
+        pull_failures=counter("pull_failures", "Failed pages", "environment"),
         failures=counter("failures", "Errors nobody expected", "where"),
     )
 
@@ -259,6 +287,10 @@ def _count(fact: Fact) -> None:
             kept.dead.labels(fact.environment_id).inc(fact.dead_count)
         case SweepRepaired():
             kept.rescued.labels(fact.environment_id).inc(fact.entity_count)
+        case PagePulled():
+            kept.pulled.labels(fact.environment_id).inc()
+        case PullFailed():
+            kept.pull_failures.labels(fact.environment_id).inc()
         case WorkerFailed():
             kept.failures.labels(fact.loop).inc()
         case RequestFailed():

@@ -2,6 +2,7 @@
 
 from app.catalog.fields import Enumeration
 from app.learning.modules import FAMILY_STREAMS, MODULE_TYPE_NAMES
+from app.store.tables.journal import DISPOSITIONS
 
 STATUS = Enumeration(
     "Status",
@@ -11,4 +12,5 @@ MODULE_TYPE = Enumeration("ModuleType", MODULE_TYPE_NAMES)
 VERDICT = Enumeration("Verdict", ("complete", "catching_up", "unknown", "incomplete", "stalled"))
 STREAM_KIND = Enumeration("StreamKind", ("module_type", *FAMILY_STREAMS))
 END_REASON = Enumeration("EndReason", ("removed", "deactivated", "superseded"))
-ENUMERATIONS = (STATUS, MODULE_TYPE, VERDICT, STREAM_KIND, END_REASON)
+DISPOSITION = Enumeration("Disposition", DISPOSITIONS)
+ENUMERATIONS = (STATUS, MODULE_TYPE, VERDICT, STREAM_KIND, END_REASON, DISPOSITION)

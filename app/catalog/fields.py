@@ -72,6 +72,20 @@ class Frame(Protocol):
         """The alias of a declared join of this dataset."""
         ...
 
+    def value(self, field: "Field") -> ColumnElement[Any]:
+        """The SQL of a field of this dataset."""
+        ...
+
+    @property
+    def zone(self) -> str:
+        """The time zone of days, weeks and months."""
+        ...
+
+    @property
+    def as_of_day(self) -> ColumnElement[Any]:
+        """The day of the moment asked for, in the zone, as text."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Join:
@@ -96,6 +110,7 @@ class Field:
     sql: for computed fields, the expression instead of column and via
     unit: `percent`, `s`, `days`, `points`, `ratio` ...
     scope: what a key needs beyond `read` to see it
+    joins: the joins its `sql` reads
     """
 
     name: str
@@ -111,6 +126,7 @@ class Field:
     unit: str | None = None
     scope: str | None = None
     max_length: int | None = None
+    joins: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,16 +152,35 @@ class Measure:
 
     where: count the rows for which this expression holds (the language of $filter; `@as_of` is the
         moment asked for); empty counts all
-    numerator, denominator: names of two counting measures; then the measure is their ratio, null
+    function, field: an aggregate over a field of those rows, instead of their count
+    numerator, denominator: names of two other measures; then the measure is their ratio, null
         when the denominator is 0
+    unit: of its value; a ratio's is `ratio` unless it says otherwise
     """
 
     name: str
     label: str
     description: str
     where: str = ""
+    function: str = ""
+    field: str = ""
     numerator: str | None = None
     denominator: str | None = None
+    unit: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rollup:
+    """Counts and sums of a dataset's rows, kept with them in one transaction.
+
+    table: one row for each combination of values, with `row_count`
+    fields: the fields it tells apart
+    sums: whole-number fields without nulls that it adds up, in columns of their names
+    """
+
+    table: Table
+    fields: tuple[str, ...]
+    sums: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +193,8 @@ class Dataset:
     module_type_field: the field that says which module type's stream a row belongs to
     streams: streams every question on this set depends on, besides those of its module types
     where: rows that belong to the set, for tables that hold more
-    order: the order when none is asked for: the key
+    measured: fields that measures and aggregates read and no row shows
+    rollups: kept sums, the coarsest first
     """
 
     name: str
@@ -176,6 +212,8 @@ class Dataset:
     where: Callable[[Frame], ColumnElement[bool]] | None = None
     computed: str | None = None
     scope: str = "read"
+    measured: tuple[Field, ...] = ()
+    rollups: tuple[Rollup, ...] = ()
 
     def field(self, name: str) -> Field | None:
         """The field of this name, or None."""

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import BigInteger, ColumnElement, case, distinct, func, literal_column
 
 from app.catalog.fields import Type
+from app.store.aggregates import Deviation, Percentile
 from app.store.words import (
     CeilingNumber,
     ContainsText,
@@ -249,5 +250,37 @@ AGGREGATES: tuple[AggregateFunction, ...] = (
         Type.NUMBER,
         "The sum divided by the number of values.",
         _average,
+    ),
+    AggregateFunction(
+        "median",
+        "Median",
+        _NUMBER,
+        Type.NUMBER,
+        "The value in the middle; between two, half the way.",
+        lambda a, _: Percentile(literal_column("0.5"), a),
+    ),
+    AggregateFunction(
+        "p10",
+        "10th percentile",
+        _NUMBER,
+        Type.NUMBER,
+        "A tenth of the values is below; interpolated between neighbours.",
+        lambda a, _: Percentile(literal_column("0.1"), a),
+    ),
+    AggregateFunction(
+        "p90",
+        "90th percentile",
+        _NUMBER,
+        Type.NUMBER,
+        "A tenth of the values is above; interpolated between neighbours.",
+        lambda a, _: Percentile(literal_column("0.9"), a),
+    ),
+    AggregateFunction(
+        "deviation",
+        "Standard deviation",
+        _NUMBER,
+        Type.NUMBER,
+        "The standard deviation of all values of the group, to a millionth.",
+        lambda a, _: Deviation(a),
     ),
 )

@@ -4,10 +4,18 @@ from difflib import get_close_matches
 
 from app.base.errors import UnknownDataset
 from app.catalog.datasets.attempts import ATTEMPTS
+from app.catalog.datasets.history import EVENTS, PROGRESS_HISTORY
 from app.catalog.datasets.ingestion_lag import INGESTION_LAG, INGESTION_LAG_SOURCES
 from app.catalog.datasets.learner_progress import ASSIGNMENTS, LEARNER_PROGRESS
-from app.catalog.datasets.modules import MODULES, SERIES
+from app.catalog.datasets.modules import MODULE_PARTS, MODULES, SERIES
 from app.catalog.datasets.people import LEARNERS, MEMBERSHIPS, TEAMS
+from app.catalog.datasets.taking_part import (
+    CERTIFICATION_AWARDS,
+    CERTIFICATIONS,
+    SESSION_ATTENDANCE,
+    SESSIONS,
+)
+from app.catalog.datasets.work_done import ACTIVITY, PART_PROGRESS, POINTS, SIGN_OFFS
 from app.catalog.fields import Dataset
 
 DATASETS: tuple[Dataset, ...] = (
@@ -18,7 +26,18 @@ DATASETS: tuple[Dataset, ...] = (
     MODULES,
     SERIES,
     ASSIGNMENTS,
+    MODULE_PARTS,
+    PART_PROGRESS,
     ATTEMPTS,
+    SESSIONS,
+    SESSION_ATTENDANCE,
+    SIGN_OFFS,
+    POINTS,
+    ACTIVITY,
+    CERTIFICATIONS,
+    CERTIFICATION_AWARDS,
+    PROGRESS_HISTORY,
+    EVENTS,
     INGESTION_LAG,
     INGESTION_LAG_SOURCES,
 )

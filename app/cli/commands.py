@@ -206,6 +206,21 @@ def ingest(
     )
 
 
+@application.command("import-oulad")
+def import_oulad(
+    folder: Annotated[str, typer.Argument(help="OULAD's CSV files, or its folder source/.")],
+    only: Annotated[
+        list[str] | None, typer.Option("--only", help="Only this environment, oulad-aaa-2013j.")
+    ] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Until all of it is folded.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Take the Open University's learning data in, an environment for each presentation."""
+    from app.cli.import_oulad import run_import
+
+    raise typer.Exit(run_import(Settings(), folder, only=only or (), wait=wait, as_json=as_json))
+
+
 @application.command()
 def books(environment: InEnvironment, as_json: AsJson = False) -> None:
     """Count the journal row by row: is every accepted event accounted for?"""
@@ -340,13 +355,17 @@ def sources_add(
     takes_occurred_at: Annotated[
         bool, typer.Option("--takes-occurred-at", help="Events may come without recordedtime.")
     ] = False,
+    endpoint: Annotated[str | None, typer.Option(help="Its pages, if it is pulled.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Register a source; the secret of its evidence is shown this once."""
     from app.access.environments import environment_named
+    from app.base.outbound import check_url
     from app.intake.sources import add_source
     from app.store.engine import transaction
 
+    if endpoint is not None:
+        check_url(endpoint, Settings())
     with _open_database() as store, transaction(store) as connection:
         facts = environment_named(connection, environment)
         made = add_source(
@@ -355,6 +374,7 @@ def sources_add(
             source_key=source,
             kind=kind,
             takes_occurred_at=takes_occurred_at,
+            endpoint=endpoint,
         )
     if as_json:
         print_json({"source": made.source, "key_id": made.key_id, "secret": made.secret})

@@ -1,4 +1,4 @@
-"""`fullcount ingest`: files of CloudEvents in, one a line, every line's fate counted.
+"""`fullcount ingest`: files of events in, one a line or one a row, each one's fate counted.
 
 The place reached is kept with each batch, in its transaction: a run that was stopped goes on where
 its last committed batch ended. Nothing is applied here unless `wait` is asked for.
@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from io import BufferedReader
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
@@ -23,6 +24,7 @@ from sqlalchemy import Connection, select
 from app.access.environments import environment_named
 from app.base.config import Settings
 from app.base.errors import BodyTooLarge, TooMuchPending
+from app.cli.tables import TABLE_KINDS, in_batches, read_table_events
 from app.intake.accept import accept_items
 from app.intake.decode import LINES_TYPE, decode_body
 from app.intake.receipts import Receipt
@@ -35,7 +37,6 @@ from app.store.tables.journal import Batch
 
 BATCH_LINES = 1_000
 _DONE, _USAGE = 0, 2
-_LATER_KINDS = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet")
 _PATIENCE_S = 60.0
 
 
@@ -103,12 +104,12 @@ def run_ingest(
         require_schema(store)
         with snapshot(store) as connection:
             environment_id = environment_named(connection, environment).environment_id
-        with _bar(console, hidden=as_json) as progress:
+        with progress_bar(console, hidden=as_json) as progress:
             load = Load(store, settings, environment_id, progress, wait)
             counts = [_ingest_file(load, name) for name in files]
             if wait:
-                _apply_all(load)
-        pending = _pending_of(store, environment_id)
+                apply_pending(load)
+        pending = count_waiting(store, environment_id)
     finally:
         close_store(store)
     _report(environment, counts, pending=pending, as_json=as_json)
@@ -130,11 +131,6 @@ def read_origin(connection: Connection, environment_id: int, origin: str) -> int
 def _fault_of(files: Sequence[str]) -> str:
     """What is wrong with the names, or nothing."""
     for name in files:
-        if name.lower().endswith(_LATER_KINDS):
-            return (
-                f"{name}: CSV and Parquet are not read yet. Give CloudEvents as NDJSON, one event"
-                " a line (.ndjson, .jsonl, also .gz, or - for standard input)."
-            )
         if name != "-" and not Path(name).is_file():
             return f"{name}: there is no such file."
     return "" if files else "Name a file, or - for standard input."
@@ -152,16 +148,34 @@ def _ingest_file(load: Load, name: str) -> FileCounts:
     size = None if name == "-" else Path(name).stat().st_size
     task = load.progress.add_task(Path(name).name, total=size)
     with _opened(name) as (raw, lines):
-        position = sum(1 for _, _ in zip(range(skipped), lines, strict=False))
-        for batch in _batches(lines, load.settings, position=position):
-            position += len(batch)
-            items = decode_body(b"".join(batch), LINES_TYPE, load.settings).items
-            counts = counts.plus(_accept(load, items, origin=origin, position=position))
+        read = _read_rows if name.lower().endswith(TABLE_KINDS) else _read_lines
+        for items, position in read(name, lines, load.settings, skipped):
+            counts = counts.plus(accept_batch(load, items, origin=origin, position=position))
             load.progress.update(task, completed=0 if size is None else raw.tell())
     return counts
 
 
-def _accept(load: Load, items: list[object], *, origin: str | None, position: int) -> Receipt:
+def _read_lines(
+    _name: str, lines: BinaryIO, settings: Settings, skipped: int
+) -> Iterator[tuple[list[object], int]]:
+    """The events of a file of lines in batches, each with the number of lines read so far."""
+    position = sum(1 for _, _ in zip(range(skipped), lines, strict=False))
+    for batch in _batches(lines, settings, position=position):
+        position += len(batch)
+        yield decode_body(b"".join(batch), LINES_TYPE, settings).items, position
+
+
+def _read_rows(
+    name: str, content: BinaryIO, _settings: Settings, skipped: int
+) -> Iterator[tuple[list[object], int]]:
+    """The events of a table in batches, each with the number of rows read so far."""
+    position = skipped
+    for batch in in_batches(islice(read_table_events(name, content), skipped, None), BATCH_LINES):
+        position += len(batch)
+        yield batch, position
+
+
+def accept_batch(load: Load, items: list[object], *, origin: str | None, position: int) -> Receipt:
     """Accept a batch; where the backlog is at its cap, wait for the worker or be one."""
     deadline = time.monotonic() + _PATIENCE_S
     while True:
@@ -176,7 +190,7 @@ def _accept(load: Load, items: list[object], *, origin: str | None, position: in
             )
         except TooMuchPending as full:
             if load.drains:
-                _apply_all(load)
+                apply_pending(load)
             elif time.monotonic() > deadline:
                 full.hint = "Start a worker (fullcount work) or use --wait; a new run goes on here."
                 raise
@@ -184,19 +198,20 @@ def _accept(load: Load, items: list[object], *, origin: str | None, position: in
                 time.sleep(1.0)
 
 
-def _apply_all(load: Load) -> None:
+def apply_pending(load: Load) -> None:
     """Fold what is pending, beside whatever workers there are, until nothing is."""
-    pending = _pending_of(load.store, load.environment_id)
+    pending = count_waiting(load.store, load.environment_id)
     task = load.progress.add_task("applied", total=pending)
     while pending:
         if drain_once(load.store, load.settings) is None:
             time.sleep(0.2)
-        pending = _pending_of(load.store, load.environment_id)
+        pending = count_waiting(load.store, load.environment_id)
         total = load.progress.tasks[task].total or 0
         load.progress.update(task, completed=max(0, total - pending))
 
 
-def _pending_of(store: Store, environment_id: int) -> int:
+def count_waiting(store: Store, environment_id: int) -> int:
+    """How many accepted events of an environment are not applied yet."""
     with snapshot(store) as connection:
         return read_books(connection, environment_id).pending
 
@@ -209,8 +224,10 @@ def _origin_of(path: Path) -> str:
 
 
 def _has_more(name: str, line_count: int) -> bool:
-    """Does the file have a line with an event after the first so many?"""
+    """Does the file have a line or row with an event after the first so many?"""
     with _opened(name) as (_, lines):
+        if name.lower().endswith(TABLE_KINDS):
+            return any(True for _ in islice(read_table_events(name, lines), line_count, None))
         return any(line.strip() for number, line in enumerate(lines) if number >= line_count)
 
 
@@ -245,7 +262,8 @@ def _batches(lines: BinaryIO, settings: Settings, *, position: int) -> Iterator[
         yield batch
 
 
-def _bar(console: Console, *, hidden: bool) -> Progress:
+def progress_bar(console: Console, *, hidden: bool) -> Progress:
+    """How far a run is, on a terminal."""
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),

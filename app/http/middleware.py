@@ -20,10 +20,13 @@ EXPOSED_HEADERS = (
     "Data-Freshness-Streams",
     "Data-Receipt",
     "ETag",
+    "Idempotency-Replayed",
     "Link",
     "OData-Version",
     "Preference-Applied",
     "Retry-After",
+    "X-Experience-API-Consistent-Through",
+    "X-Experience-API-Version",
     "X-Request-ID",
 )
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9-]{1,64}")

@@ -5,7 +5,8 @@ work, tallies and receipt together, or nothing is.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from time import monotonic
 from typing import Any
@@ -36,6 +37,9 @@ from app.intake.receipts import (
     OUTCOMES,
     REJECTED,
     Receipt,
+    Repeat,
+    digest_body,
+    find_first,
     next_batch_id,
     write_receipt,
 )
@@ -48,6 +52,24 @@ from app.store.work import mark_dirty
 _RETRY_AFTER_S = 5
 
 
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """How events came, for their receipt.
+
+    origin, origin_position: the file or feed they came from, and how far it has been read with them
+    repeat: the caller's name for the request, which makes a second try harmless
+    is_single: one event came, and no list
+    """
+
+    origin: str | None = None
+    origin_position: int | None = None
+    repeat: Repeat | None = None
+    is_single: bool = False
+
+
+_PLAIN = Delivery()
+
+
 def accept_body(
     store: Store,
     settings: Settings,
@@ -56,19 +78,22 @@ def accept_body(
     content_type: str | None,
     content_encoding: str | None,
     body: bytes,
+    idempotency_key: str | None = None,
 ) -> Receipt:
     """Take the body of a request: unpack it, take it apart, accept its items.
 
     Raises: BodyEncodingUnknown, BodyTooLarge, BodyNotUnpacked, BodyTypeUnknown, BodyNotJson,
-        NotEvents, TooManyEvents, TooMuchPending
+        NotEvents, TooManyEvents, TooMuchPending, RepeatDiffers
     """
-    decoded = decode_body(unpack_body(body, content_encoding, settings), content_type, settings)
-    return accept_items(
+    plain = unpack_body(body, content_encoding, settings)
+    decoded = decode_body(plain, content_type, settings)
+    repeat = Repeat(idempotency_key, digest_body(plain)) if idempotency_key else None
+    return accept_drafts(
         store,
         settings,
         environment_id=environment_id,
-        items=decoded.items,
-        is_single=decoded.is_single,
+        drafts=read_items(decoded.items, settings),
+        delivery=Delivery(repeat=repeat, is_single=decoded.is_single),
     )
 
 
@@ -88,23 +113,64 @@ def accept_items(
         from and how far it has been read with them
     Raises: TooMuchPending
     """
+    return accept_drafts(
+        store,
+        settings,
+        environment_id=environment_id,
+        drafts=read_items(items, settings),
+        delivery=Delivery(origin, origin_position, is_single=is_single),
+    )
+
+
+def read_items(items: Sequence[Any], settings: Settings) -> list[Draft | Refusal]:
+    """Make a draft or a refusal of each item of a delivery."""
+    latest_at = latest_time(settings)
+    return [_read_item(item, settings=settings, latest_at=latest_at) for item in items]
+
+
+def latest_time(settings: Settings) -> datetime:
+    """The moment that no event may claim to be later than."""
+    return now() + timedelta(hours=settings.limit_future_hours)
+
+
+def accept_drafts(
+    store: Store,
+    settings: Settings,
+    *,
+    environment_id: int,
+    drafts: Sequence[Draft | Refusal],
+    delivery: Delivery = _PLAIN,
+    within: Callable[[Connection], None] | None = None,
+) -> Receipt:
+    """Keep each event once and tell each item's fate; when this returns, all of it is on disk.
+
+    A repeated request is answered with its first receipt, and nothing is written.
+
+    Shape:  within: what else belongs to the transaction, such as a feed's new position
+    Raises: TooMuchPending, RepeatDiffers
+    """
     started = monotonic()
-    latest_at = now() + timedelta(hours=settings.limit_future_hours)
-    drafts = [_read_item(item, settings=settings, latest_at=latest_at) for item in items]
     with transaction(store) as connection:
         last_seq = lock_environment(connection, environment_id)
-        _check_pending(connection, environment_id, count=len(items), settings=settings)
+        first = find_first(connection, environment_id, delivery.repeat)
+        if first is not None:
+            return replace(first, is_single=delivery.is_single)
+        _check_pending(connection, environment_id, count=len(drafts), settings=settings)
         sources = read_sources(connection, environment_id)
         known = find_known(connection, environment_id, identities_of(drafts, sources))
         found = sort_drafts(drafts, sources=sources, known=known, last_seq=last_seq)
-        receipt = _make_receipt(
-            found, batch_id=next_batch_id(connection, environment_id), is_single=is_single
-        )
+        batch_id = next_batch_id(connection, environment_id)
+        receipt = _make_receipt(found, batch_id=batch_id, delivery=delivery)
         _keep_items(connection, environment_id, found, receipt=receipt, settings=settings)
-        write_receipt(
-            connection, environment_id, receipt, origin=origin, origin_position=origin_position
-        )
+        write_receipt(connection, environment_id, receipt)
+        if within is not None:
+            within(connection)
     store.wake.set()
+    _observe_receipt(environment_id, receipt, duration_s=monotonic() - started)
+    return receipt
+
+
+def _observe_receipt(environment_id: int, receipt: Receipt, *, duration_s: float) -> None:
     observe(
         BatchAccepted(
             environment_id,
@@ -113,10 +179,9 @@ def accept_items(
             duplicate_count=receipt.duplicate,
             conflict_count=receipt.conflict,
             rejected_count=receipt.rejected,
-            duration_s=monotonic() - started,
+            duration_s=duration_s,
         )
     )
-    return receipt
 
 
 def _read_item(item: Any, *, settings: Settings, latest_at: datetime) -> Draft | Refusal:
@@ -139,7 +204,7 @@ def _check_pending(
         )
 
 
-def _make_receipt(found: Sorted, *, batch_id: int, is_single: bool) -> Receipt:
+def _make_receipt(found: Sorted, *, batch_id: int, delivery: Delivery) -> Receipt:
     sums: Counter[str] = Counter()
     for (_, _, outcome), count in found.counts.items():
         sums[outcome] += count
@@ -152,7 +217,10 @@ def _make_receipt(found: Sorted, *, batch_id: int, is_single: bool) -> Receipt:
         conflict=sums[CONFLICT],
         rejected=sums[REJECTED],
         items=tuple(found.fates),
-        is_single=is_single,
+        is_single=delivery.is_single,
+        origin=delivery.origin,
+        origin_position=delivery.origin_position,
+        repeat=delivery.repeat,
     )
 
 

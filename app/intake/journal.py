@@ -132,6 +132,25 @@ def find_known(
     return known
 
 
+def find_told(
+    connection: Connection, environment_id: int, identities: Iterable[Identity]
+) -> dict[Identity, tuple[str, str]]:
+    """Give stream and data of those identities that the journal holds."""
+    event = table_of(Event)
+    told: dict[Identity, tuple[str, str]] = {}
+    for source_id, event_id in identities:
+        row = connection.execute(
+            select(event.c.stream, event.c.data).where(
+                event.c.environment_id == environment_id,
+                event.c.source_id == source_id,
+                event.c.event_id == event_id,
+            )
+        ).one_or_none()
+        if row is not None:
+            told[source_id, event_id] = (row.stream, row.data)
+    return told
+
+
 def append_events(
     connection: Connection, environment_id: int, kept: Sequence[Kept], *, received_at: datetime
 ) -> None:

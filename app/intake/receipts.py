@@ -2,13 +2,14 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from hashlib import sha256
 from typing import Any
 
 import orjson
 from sqlalchemy import Connection, func, select
 
 from app.base.clock import format_time
-from app.base.errors import Problem, UnknownName
+from app.base.errors import Problem, RepeatDiffers, UnknownName
 from app.store.dialect import insert_rows
 from app.store.tables import Batch, Event
 from app.store.tables.columns import table_of
@@ -35,7 +36,20 @@ _COLUMNS = (
     "items",
     "origin",
     "origin_position",
+    "idempotency_key",
+    "body_digest",
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Repeat:
+    """The caller's own name for a request, so that a second try does nothing twice.
+
+    body_digest: SHA-256 of the body, unpacked
+    """
+
+    key: str
+    body_digest: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +88,8 @@ class Receipt:
 
     items: the fate of every item, in the order of the delivery
     is_single: one event came, and no list
+    origin, origin_position: the file or feed it came from, and how far that was read
+    is_replay: it was written before, for the same request
     """
 
     batch_id: int
@@ -85,6 +101,10 @@ class Receipt:
     rejected: int
     items: tuple[ItemFate, ...]
     is_single: bool = False
+    origin: str | None = None
+    origin_position: int | None = None
+    repeat: Repeat | None = None
+    is_replay: bool = False
 
     @property
     def seqs(self) -> tuple[int, int] | None:
@@ -93,14 +113,12 @@ class Receipt:
         return (given[0], given[-1]) if given else None
 
 
-def write_receipt(
-    connection: Connection,
-    environment_id: int,
-    receipt: Receipt,
-    *,
-    origin: str | None = None,
-    origin_position: int | None = None,
-) -> None:
+def digest_body(body: bytes) -> bytes:
+    """What tells one request from another under the same name."""
+    return sha256(body).digest()
+
+
+def write_receipt(connection: Connection, environment_id: int, receipt: Receipt) -> None:
     """Keep a receipt; of the accepted items their range of journal numbers is enough."""
     first_seq, last_seq = receipt.seqs or (None, None)
     told = [fate.as_dict() for fate in receipt.items if fate.outcome != ACCEPTED]
@@ -116,10 +134,72 @@ def write_receipt(
         first_seq,
         last_seq,
         orjson.dumps(told).decode(),
-        origin,
-        origin_position,
+        receipt.origin,
+        receipt.origin_position,
+        None if receipt.repeat is None else receipt.repeat.key,
+        None if receipt.repeat is None else receipt.repeat.body_digest,
     )
     insert_rows(connection, table_of(Batch), _COLUMNS, [row])
+
+
+def find_first(
+    connection: Connection, environment_id: int, repeat: Repeat | None
+) -> Receipt | None:
+    """Give the receipt that a request of this name was answered with, if there was one.
+
+    Raises: RepeatDiffers, when that request had another body
+    """
+    if repeat is None:
+        return None
+    batch = table_of(Batch)
+    row = connection.execute(
+        select(batch).where(
+            batch.c.environment_id == environment_id, batch.c.idempotency_key == repeat.key
+        )
+    ).one_or_none()
+    if row is None:
+        return None
+    if bytes(row.body_digest) != repeat.body_digest:
+        raise RepeatDiffers(
+            f"this Idempotency-Key came with another body, which became batch {row.batch_id}",
+            hint="Send the first body again, or this one under a key of its own.",
+            headers={"Location": f"/v1/batches/{row.batch_id}"},
+        )
+    return Receipt(
+        batch_id=row.batch_id,
+        received_at=row.received_at,
+        received=row.received,
+        accepted=row.accepted,
+        duplicate=row.duplicate,
+        conflict=row.conflict,
+        rejected=row.rejected,
+        items=_fates_of(connection, environment_id, row),
+        is_replay=True,
+    )
+
+
+def _fates_of(connection: Connection, environment_id: int, row: Any) -> tuple[ItemFate, ...]:
+    """The fates of a receipt as they were told: those that were kept, and in between the rest."""
+    event = table_of(Event)
+    between = event.c.seq.between(row.first_seq or 0, row.last_seq or -1)
+    kept = iter(
+        connection.execute(
+            select(event.c.event_id, event.c.seq)
+            .where(event.c.environment_id == environment_id, between)
+            .order_by(event.c.seq)
+        )
+    )
+    told = {item["index"]: item for item in orjson.loads(row.items)}
+    fates = []
+    for index in range(row.received):
+        item = told.get(index)
+        if item is None:
+            event_id, seq = next(kept)
+            fates.append(ItemFate(index, event_id, ACCEPTED, seq))
+        else:
+            problems = tuple(Problem(**problem) for problem in item.pop("problems", ()))
+            fates.append(ItemFate(**item, problems=problems))
+    return tuple(fates)
 
 
 def next_batch_id(connection: Connection, environment_id: int) -> int:

@@ -13,7 +13,7 @@ from app.base.clock import now
 from app.base.errors import BadName, NameTaken, UnknownName
 from app.learning.modules import STREAM_NAMES
 from app.store.dialect import insert_rows
-from app.store.tables import Environment, Source, Stream
+from app.store.tables import Environment, Feed, Source, Stream
 from app.store.tables.columns import table_of
 from app.store.work import EPOCH
 
@@ -22,6 +22,8 @@ KINDS = ("push", "pull", "file", "xapi")
 _FIRST_KEY_ID = "k1"
 _SECRET_BYTES = 32
 _NAME_LENGTH = 200
+_ENDPOINT_LENGTH = 2000
+_FEED_COLUMNS = ("environment_id", "source_id", "endpoint", "next_at", "failure_count")
 _COLUMNS = (
     "environment_id",
     "source_id",
@@ -66,12 +68,15 @@ def add_source(
     kind: str = "push",
     takes_occurred_at: bool = False,
     from_at: datetime = EPOCH,
+    endpoint: str | None = None,
 ) -> SourceSecret:
     """Register a source; it owes every stream from `from_at` on.
 
+    Shape:  endpoint: the checked URL of a pulled source's pages; of no other kind
     Raises: BadName, NameTaken
     """
     _check_name(source_key, kind)
+    _check_endpoint(kind, endpoint)
     environment, source = table_of(Environment), table_of(Source)
     connection.execute(
         select(environment.c.environment_id)
@@ -101,12 +106,18 @@ def add_source(
         ("environment_id", "source_id", "stream", "from_at"),
         [(environment_id, source_id, stream, from_at) for stream in STREAM_NAMES],
     )
+    if endpoint is not None:
+        feed = (environment_id, source_id, endpoint, now(), 0)
+        insert_rows(connection, table_of(Feed), _FEED_COLUMNS, [feed])
     spelled = urlsafe_b64encode(secret).rstrip(b"=").decode()
     return SourceSecret(source_key, _FIRST_KEY_ID, spelled)
 
 
 def list_sources(connection: Connection, environment_id: int) -> list[dict[str, Any]]:
-    """Give the sources of an environment with the streams they owe, never their secrets."""
+    """Give the sources of an environment with the streams they owe, never their secrets.
+
+    Shape: feed: how a pulled source goes; None of any other
+    """
     source, stream = table_of(Source), table_of(Stream)
     owed: dict[int, list[str]] = {}
     for row in connection.execute(
@@ -118,6 +129,7 @@ def list_sources(connection: Connection, environment_id: int) -> list[dict[str, 
         .where(source.c.environment_id == environment_id)
         .order_by(source.c.source_key)
     )
+    feeds = _read_feeds(connection, environment_id)
     return [
         {
             "source": row.source_key,
@@ -127,9 +139,28 @@ def list_sources(connection: Connection, environment_id: int) -> list[dict[str, 
             "created_at": row.created_at,
             "sealed_at": row.sealed_at,
             "streams": sorted(owed.get(row.source_id, ()), key=STREAM_NAMES.index),
+            "feed": feeds.get(row.source_id),
         }
         for row in rows
     ]
+
+
+def _read_feeds(connection: Connection, environment_id: int) -> dict[int, dict[str, Any]]:
+    feed = table_of(Feed)
+    rows = connection.execute(select(feed).where(feed.c.environment_id == environment_id))
+    return {
+        row.source_id: {
+            "endpoint": row.endpoint,
+            "state": "failing" if row.failure_count else "ok",
+            "cursor": row.cursor,
+            "pulled_at": row.pulled_at,
+            "next_at": row.next_at,
+            "failing_since": row.failing_since,
+            "failure_count": row.failure_count,
+            "error": row.error,
+        }
+        for row in rows
+    }
 
 
 def read_sources(connection: Connection, environment_id: int) -> Mapping[str, SourceEntry]:
@@ -163,6 +194,16 @@ def seal_source(connection: Connection, environment_id: int, source_key: str) ->
     if sealed_at is None:
         raise UnknownName(f"there is no source {source_key[:100]!r} in this environment")
     return sealed_at
+
+
+def _check_endpoint(kind: str, endpoint: str | None) -> None:
+    if (kind == "pull") != (endpoint is not None):
+        raise BadName(
+            "a source of kind pull has an endpoint, and no other has one",
+            hint="The endpoint is the https URL of its pages.",
+        )
+    if endpoint is not None and len(endpoint) > _ENDPOINT_LENGTH:
+        raise BadName(f"an endpoint has at most {_ENDPOINT_LENGTH} characters")
 
 
 def _check_name(source_key: str, kind: str) -> None:

@@ -36,6 +36,9 @@ SessionMode = Annotated[str, OneOf(("classroom", "virtual", "hybrid"))]
 AssignmentReason = Annotated[
     str, OneOf(("manual", "rule", "group", "self", "import", "recertification"))
 ]
+EnrolmentStatus = Annotated[str, OneOf(("registered", "waitlisted", "invited"))]
+AttendanceOutcome = Annotated[str, OneOf(("attended", "partial", "no_show", "excused"))]
+SignoffDecision = Annotated[str, OneOf(("approved", "rejected"))]
 EndReason = Annotated[str, OneOf(("removed", "deactivated", "superseded"))]
 
 
@@ -257,11 +260,114 @@ class AttemptVoided(ProgressKeys):
     attempt: Count
 
 
+class PartNoted(ProgressKeys):
+    """A part that was reached, done or sent back."""
+
+    part: Key
+    score: float | None = None
+    points: float | None = None
+    seconds: Seconds | None = None
+
+
+class SignoffSubmitted(ProgressKeys):
+    """A part that was handed to a reviewer."""
+
+    part: Key
+    reviewer: Key | None = None
+
+
+class SignoffDecided(ProgressKeys):
+    """What the reviewer decided."""
+
+    part: Key
+    decision: SignoffDecision
+    reviewer: Key
+    comment: Text | None = None
+
+
+class SessionKeys(EventData):
+    """Names a learner's place in a session, and the stream it belongs to."""
+
+    learner: Key
+    module: Key
+    module_type: ModuleTypeName
+    session: Key
+
+
+class SessionEnrolled(SessionKeys):
+    """A learner was registered, put on the waiting list or invited."""
+
+    status: EnrolmentStatus | None = None
+
+
+class SessionUnenrolled(SessionKeys):
+    """A learner's place was given up; `late` when that was too late."""
+
+    late: bool | None = None
+
+
+class AttendanceMarked(SessionKeys):
+    """Whether the learner was there."""
+
+    outcome: AttendanceOutcome
+    minutes: Count | None = None
+    marked_by: Key | None = None
+
+
+class PointsAwarded(ProgressKeys):
+    """Points for the learner; negative ones take away."""
+
+    points: float
+    part: Key | None = None
+    reason: Text | None = None
+
+
+class ActivityRecorded(ProgressKeys):
+    """A stretch of activity; open while neither its end nor its seconds are told."""
+
+    started_at: Time
+    ended_at: Time | None = None
+    seconds: Seconds | None = None
+    clicks: Count | None = None
+    device: Key | None = None
+
+
+class AwardNamed(EventData):
+    """A certification that a learner was awarded; `module_type` is that of its module."""
+
+    learner: Key
+    certification: Key
+    module: Key | None = None
+    module_type: ModuleTypeName | None = None
+    cycle: Cycle | None = None
+
+
+class CertificationIssued(AwardNamed):
+    """A certification was issued; without `expires_at` its certification's `valid_days` hold."""
+
+    expires_at: Time | None = None
+
+
+class FeedbackGiven(EventData):
+    """What a learner thinks of a module or a session."""
+
+    learner: Key
+    module: Key
+    module_type: ModuleTypeName
+    session: Key | None = None
+    rating: float
+    scale_max: MaxScore
+
+
 class EventVoided(EventData):
-    """An event of the same source that must not count; its stream and entity keys, repeated."""
+    """An event of the same source that must not count; its stream and entity keys, repeated.
+
+    type: its type; needed for feedback.given, whose keys others have too
+    """
 
     event_id: Key
     stream: StreamName
+    type: Key | None = None
     learner: Key | None = None
     team: Key | None = None
     module: Key | None = None
@@ -287,8 +393,10 @@ class EventVoided(EventData):
                     "keys",
                     "must name the module, series, session or certification of the voided event",
                 )
-        is_about_assignment = self.stream == "assignments" or self.stream not in FAMILY_STREAMS
-        if is_about_assignment and not (self.learner and self.module):
+        is_progress = self.stream not in FAMILY_STREAMS
+        is_award = is_progress and self.certification and self.learner
+        is_about_assignment = is_progress or self.stream == "assignments"
+        if is_about_assignment and not is_award and not (self.learner and self.module):
             raise PydanticCustomError(
                 "keys", "must name the learner and the module of the voided event"
             )

@@ -16,6 +16,9 @@ from app.learning.times import epoch_microseconds, parse_time
 
 Data = Mapping[str, Any]
 
+# The stream of an award whose event states no module type.
+AWARD_STREAM = "external"
+
 
 def content_digest(
     *,
@@ -66,13 +69,30 @@ def stream_of(type_name: str, data: Data) -> str:
     Raises: KeyError when no event type has this name, or the data lacks the field that tells
     """
     fixed = _STREAM_OF[type_name]
-    return fixed if fixed in FAMILY_STREAMS else data[fixed]
+    if fixed in FAMILY_STREAMS:
+        return fixed
+    if type_name.startswith("certification."):
+        return data.get(fixed) or AWARD_STREAM
+    stream: str = data[fixed]
+    return stream
 
 
 def assignment_key(data: Data) -> str:
     """Give the key of an assignment: no series is the empty key, no cycle the first."""
     parts = [data["learner"], data["module"], data.get("series") or "", data.get("cycle") or 1]
     return "assignment:" + orjson.dumps(parts).decode()
+
+
+def award_key(data: Data) -> str:
+    """Give the key of an award: no cycle is the first."""
+    parts = [data["certification"], data["learner"], data.get("cycle") or 1]
+    return "award:" + orjson.dumps(parts).decode()
+
+
+def feedback_key(data: Data) -> str:
+    """Give the key of feedback: no session is the empty key."""
+    parts = [data["learner"], data["module"], data.get("session") or ""]
+    return "feedback:" + orjson.dumps(parts).decode()
 
 
 def _keyed(kind: str, *names: str) -> Callable[[Data], str]:
@@ -90,6 +110,9 @@ _BY_KIND: Mapping[str, Callable[[Data], str]] = {
     "series": _keyed("series", "series"),
     "session": _keyed("session", "module", "session"),
     "certification": _keyed("certification", "certification"),
+    "enrolment": _keyed("enrolment", "module", "session", "learner"),
+    "award": award_key,
+    "feedback": feedback_key,
 }
 
 
@@ -99,9 +122,18 @@ def _voided_entity(data: Data) -> str:
     if stream == "people":
         return _BY_KIND["learner" if data.get("learner") else "team"](data)
     if stream != "catalog":
-        return assignment_key(data)
+        return _BY_KIND[_voided_kind(data)](data)
     named = (kind for kind in ("certification", "session", "module") if data.get(kind))
     return _BY_KIND[next(named, "series")](data)
+
+
+def _voided_kind(data: Data) -> str:
+    """Give the kind of entity of a voided assignments or progress event."""
+    if data.get("type") == "feedback.given":
+        return "feedback"
+    if data.get("certification"):
+        return "award"
+    return "enrolment" if data.get("session") else "assignment"
 
 
 _ENTITY_OF: Mapping[str, Callable[[Data], str]] = {

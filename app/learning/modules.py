@@ -43,6 +43,18 @@ FAMILY_STREAMS: tuple[str, ...] = ("people", "catalog", "assignments")
 STREAM_NAMES: tuple[str, ...] = MODULE_TYPE_NAMES + FAMILY_STREAMS
 
 
+# A person grades what is handed in before the module can be completed.
+_GRADING_GATES = frozenset({"review", "coach"})
+_GRADED_BY_PEOPLE = frozenset(
+    entry.name for entry in MODULE_TYPES if entry.human_gate in _GRADING_GATES
+)
+
+
+def waits_for_grading(name: str | None) -> bool:
+    """Say whether modules of a type wait for a person to grade each submission."""
+    return name in _GRADED_BY_PEOPLE
+
+
 def stream_kind(name: str) -> str:
     """Give the kind of a stream: `module_type`, or the name of its family.
 

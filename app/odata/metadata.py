@@ -234,7 +234,6 @@ def describe_set(dataset: Dataset, feed: Feed, limits: Settings) -> str:
 def describe_reading(dataset: Dataset, limits: Settings) -> tuple[str, ...]:
     """What $filter, $orderby, $expand and their kin can do with a set."""
     whole = [f.name for f in dataset.fields if f.type in {Type.OPEN, Type.TEXTS}]
-    many = [way.name for way in dataset.navigations if way.many]
     deep = element("PropertyValue", Property="MaxLevels", Int=str(limits.limit_expand_depth))
     return (
         restrict(
@@ -249,8 +248,7 @@ def describe_reading(dataset: Dataset, limits: Settings) -> tuple[str, ...]:
         ),
         restrict(
             "ExpandRestrictions",
-            say_whether("Expandable", value=len(many) < len(dataset.navigations)),
-            paths("NonExpandableProperties", many, "NavigationPropertyPath"),
+            say_whether("Expandable", value=bool(dataset.navigations)),
             deep,
         ),
         restrict("CountRestrictions", say_whether("Countable")),

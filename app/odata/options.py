@@ -19,6 +19,8 @@ SYSTEM = ("filter", "orderby", "top", "skip", "count", "select", "expand", "form
 KNOWN_LATER = ("apply", "compute", "search", "deltatoken", "index", "schemaversion", "id", "levels")
 WITHOUT_DOLLAR = frozenset({*SYSTEM, *KNOWN_LATER} - {"id", "levels"})
 NESTED = frozenset({*SYSTEM, *KNOWN_LATER} - {"format", "skiptoken"})
+EXPANDED_ROW = ("select", "expand")
+EXPANDED_ROWS = (*EXPANDED_ROW, "filter", "orderby", "top", "skip")
 WHOLE = re.compile(r"[0-9]{1,18}")
 NAME = re.compile(r"[A-Za-z_]\w{0,127}")
 
@@ -269,21 +271,24 @@ def read_expand(
     if depth >= limits.limit_expand_depth:
         raise TooComplex(f"$expand may be {limits.limit_expand_depth} deep", target="$expand")
     navigation = find_navigation(dataset, name)
-    if navigation.many:
-        raise NotSupported(
-            f"$expand={name} is not supported, as it leads to several rows",
-            hint=f"Ask {navigation.target} itself, or {dataset.name}(key)/{name}.",
-            target="$expand",
-        )
-    nested = nested_options(rest[:-1]) if opening else {}
+    nested = nested_options(rest[:-1], many=navigation.many) if opening else {}
     inner = read_selection(
         nested, feed.target(navigation), feed=feed, limits=limits, depth=depth + 1
     )
-    return Expand(name, inner.select, inner.expand), inner
+    expand = Expand(
+        name,
+        inner.select,
+        inner.expand,
+        where=nested.get("filter", ""),
+        order=nested.get("orderby", ""),
+        top=read_whole(nested, "top"),
+        skip=read_whole(nested, "skip") or 0,
+    )
+    return expand, inner
 
 
-def nested_options(text: str) -> dict[str, str]:
-    """The options in the parentheses of an expanded navigation to one row.
+def nested_options(text: str, *, many: bool) -> dict[str, str]:
+    """The options in the parentheses of an expanded navigation, to several rows or to one.
 
     Raises: BadOption, NotSupported
     """
@@ -293,8 +298,11 @@ def nested_options(text: str) -> dict[str, str]:
         bare = name.strip().removeprefix("$").lower()
         if bare not in NESTED or not equals:
             raise BadOption(f"$expand cannot take the option {part[:100]!r}", target="$expand")
-        if bare not in {"select", "expand"}:
-            raise NotSupported(f"${bare} in $expand is not supported", target="$expand")
+        if bare not in (EXPANDED_ROWS if many else EXPANDED_ROW):
+            what = "" if many else " to one row"
+            raise NotSupported(f"${bare} in $expand{what} is not supported", target="$expand")
+        if not value.strip():
+            raise BadOption(f"${bare} in $expand is empty", target="$expand")
         if bare in found:
             raise BadOption(f"${bare} is given more than once in $expand", target="$expand")
         found[bare] = value

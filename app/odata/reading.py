@@ -4,7 +4,7 @@ Holds no rule about numbers: what a question means is the planner's, what it fin
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import Any
 
@@ -189,12 +189,7 @@ def filter_literal(target: Field | None, value: Any) -> str:
 def read_entity(asker: Asker, address: Address, options: Options) -> Reading:
     """One entity, by its key or at the end of navigations to one row."""
     selection = options.selection
-    row, freshness = fetch_text(
-        asker,
-        address,
-        select=selection.select,
-        expand=selection.expand,
-    )
+    row, freshness = fetch_text(asker, address, options)
     if row is None:
         return Reading(None, freshness)
     context = entity_context(asker.feed, address.dataset, selection.shown)
@@ -234,12 +229,13 @@ def fetch(
     return dig(orjson.loads(answer.rows_json), names), answer.freshness
 
 
-def fetch_text(
-    asker: Asker, address: Address, *, select: tuple[str, ...], expand: tuple[Expand, ...]
-) -> tuple[str | None, Freshness]:
-    """The same as JSON text; the text of the database itself when the way is empty."""
-    request, names = entity_request(address, way=address.way, select=select, expand=expand)
-    answer = ask(asker, request)
+def fetch_text(asker: Asker, address: Address, options: Options) -> tuple[str | None, Freshness]:
+    """What is selected of that row as JSON text; the database's own when the way is empty."""
+    chosen = options.selection
+    request, names = entity_request(
+        address, way=address.way, select=chosen.select, expand=chosen.expand
+    )
+    answer = ask(asker, replace(request, aliases=options.aliases, as_of=options.as_of))
     if not names:
         return answer.rows_json, answer.freshness
     row = dig(orjson.loads(answer.rows_json), names)

@@ -9,7 +9,8 @@ from app.base.clock import now
 from app.base.config import Settings
 from app.base.errors import AppError
 from app.base.observe import QuantumApplied, observe
-from app.processing.fold import Before, Failed, extend_entity, fold_entity
+from app.learning.progress import Before
+from app.processing.fold import Failed, extend_entity, fold_entity
 from app.processing.journal import Entry
 from app.processing.project import Applied, fail_entity, project_claim
 from app.processing.queue import Claim, claim_turn, hold_leases, release

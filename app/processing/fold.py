@@ -6,11 +6,14 @@ from typing import Any
 
 import orjson
 
+from app.learning.awards import fold_award, fold_feedback
 from app.learning.catalog import fold_certification, fold_module, fold_series, fold_session
+from app.learning.enrolments import fold_enrolment
 from app.learning.facts import Fact
 from app.learning.identity import entity_kind
+from app.learning.parts import PART_TYPES, SIGNOFF_TYPES
 from app.learning.people import fold_learner, fold_team
-from app.learning.progress import AttemptState, ProgressState, extend_progress, fold_progress
+from app.learning.progress import Before, extend_progress, fold_progress
 from app.processing.journal import Entry
 
 _FOLDS: Mapping[str, Callable[[str, Iterable[Fact]], Any]] = {
@@ -21,10 +24,10 @@ _FOLDS: Mapping[str, Callable[[str, Iterable[Fact]], Any]] = {
     "series": fold_series,
     "session": fold_session,
     "certification": fold_certification,
+    "enrolment": fold_enrolment,
+    "award": fold_award,
+    "feedback": fold_feedback,
 }
-
-Before = tuple[ProgressState, tuple[AttemptState, ...]]
-"""What an earlier fold of an assignment gave, as it is stored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,12 @@ def fold_entity(entity_key: str, entries: Iterable[Entry]) -> Any:
 def extend_entity(before: Before, entries: Iterable[Entry]) -> Any:
     """Go on from a stored fold; None where only all entries can tell."""
     return extend_progress(before, [_make_fact(entry) for entry in entries])
+
+
+def named_parts(entries: Iterable[Entry]) -> set[str]:
+    """Give the parts that entries of an assignment are about."""
+    about = PART_TYPES | SIGNOFF_TYPES
+    return {orjson.loads(entry.data)["part"] for entry in entries if entry.type in about}
 
 
 def _make_fact(entry: Entry) -> Fact:

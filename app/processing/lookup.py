@@ -4,10 +4,16 @@ from collections.abc import Iterator
 
 from sqlalchemy import Connection, Table, func, select
 
+_ID_NAMES = {
+    "progress": "assignment_id",
+    "progress_history": "history_id",
+    "points_entry": "entry_id",
+}
+
 
 def id_name_of(table: Table) -> str:
     """Give the name of a table's surrogate id."""
-    return "assignment_id" if table.name == "progress" else f"{table.name}_id"
+    return _ID_NAMES.get(table.name, f"{table.name}_id")
 
 
 def number_rows(

@@ -1,18 +1,21 @@
-"""Progress and attempts: stored rows in, the state of an earlier fold out, and back again.
+"""Assignments and attempts: stored rows in, the state of an earlier fold out, and back again.
 
 The caller holds the environment's row when it writes.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import Connection, select, update
 
-from app.learning.progress import AttemptState, Folded, ProgressState
+from app.learning.progress import AttemptState, Before, Folded, ProgressState
+from app.processing.history_rows import write_history
 from app.processing.lookup import number_rows
+from app.processing.rows import Stamp
+from app.processing.work_rows import Written, read_parts, write_work
 from app.store.dialect import upsert_rows
 from app.store.lookup import find_rows
 from app.store.tables import Attempt, Module, Progress
@@ -35,8 +38,7 @@ class StoredProgress:
     """An assignment as it is stored."""
 
     assignment_id: int
-    state: ProgressState
-    attempts: tuple[AttemptState, ...]
+    before: Before
 
 
 def read_progress(
@@ -57,8 +59,29 @@ def read_progress(
         states[values[0]] = ProgressState(*values[1:])
     attempts = _read_attempts(connection, environment_id, sorted(states))
     return {
-        key_of(state): StoredProgress(number, state, tuple(attempts.get(number, ())))
+        key_of(state): StoredProgress(number, Before(state, tuple(attempts.get(number, ()))))
         for number, state in states.items()
+    }
+
+
+def recall_parts(
+    connection: Connection,
+    environment_id: int,
+    named: Sequence[tuple[StoredProgress, Collection[str]]],
+) -> dict[int, StoredProgress]:
+    """Give assignments with what is stored of the parts that new events name.
+
+    Shape: by assignment_id
+    """
+    told = {stored.assignment_id: parts for stored, parts in named if parts}
+    found = read_parts(connection, environment_id, told)
+    return {
+        stored.assignment_id: replace(
+            stored, before=replace(stored.before, parts=parts, signoffs=signoffs)
+        )
+        for stored, (parts, signoffs) in (
+            (stored, found.get(stored.assignment_id, ((), ()))) for stored, _ in named
+        )
     }
 
 
@@ -75,7 +98,7 @@ def write_progress(
     revision: int,
     now: datetime,
 ) -> None:
-    """Write assignments and their attempts, with what was stored of each before.
+    """Write assignments and all below them, with what was stored of each before.
 
     An assignment without any fact that counts is kept as a tombstone.
     """
@@ -106,15 +129,28 @@ def write_progress(
         key=("environment_id", *_KEY),
         update=[name for name in written if name not in _KEY],
     )
+    entries = [
+        Written(number, result, None if stored is None else stored.before)
+        for number, (result, stored) in zip(numbers, folded, strict=True)
+    ]
+    stamp = Stamp(environment_id, revision, now)
+    _replace_attempts(connection, stamp, entries)
+    write_work(connection, stamp, entries)
+    write_history(connection, stamp, entries)
+
+
+def _replace_attempts(connection: Connection, stamp: Stamp, entries: Sequence[Written]) -> None:
+    """Write attempts that are new or other than before; bury those that are no more."""
     attempts: list[tuple[int, AttemptState]] = []
     gone: list[tuple[int, AttemptState]] = []
-    for number, (result, stored) in zip(numbers, folded, strict=True):
+    for number, result, stored in entries:
         before = () if stored is None else stored.attempts
         attempts += [(number, state) for state in result.attempts if state not in before]
         kept = {state.attempt for state in result.attempts}
         gone += [(number, state) for state in before if state.attempt not in kept]
-    _write_attempts(connection, environment_id, attempts, stamp=(revision, now, False))
-    _write_attempts(connection, environment_id, gone, stamp=(revision, now, True))
+    revision, now = stamp.revision, stamp.now
+    _write_attempts(connection, stamp.environment_id, attempts, stamp=(revision, now, False))
+    _write_attempts(connection, stamp.environment_id, gone, stamp=(revision, now, True))
 
 
 def restate_types(

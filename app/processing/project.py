@@ -13,19 +13,21 @@ from sqlalchemy import Connection, select, update
 
 from app.base.observe import EntityDied, EntityFailed, observe
 from app.learning.identity import entity_kind, entity_parts
+from app.learning.progress import Before
 from app.processing.catalog_rows import (
     write_certifications,
     write_modules,
     write_series,
     write_sessions,
 )
-from app.processing.fold import Before, Failed
+from app.processing.fold import Failed, named_parts
 from app.processing.journal import Entry, bury_pending, read_entries, settle_entries
 from app.processing.people_rows import write_learners, write_teams
 from app.processing.progress_rows import (
     AssignmentKey,
     StoredProgress,
     read_progress,
+    recall_parts,
     write_progress,
 )
 from app.processing.queue import (
@@ -37,7 +39,9 @@ from app.processing.queue import (
     hold_leases,
     put_off,
 )
+from app.processing.rollup_rows import keep_rollups
 from app.processing.rows import Stamp, add_stubs
+from app.processing.taking_part_rows import write_awards, write_enrolments, write_feedback
 from app.store.tables import Environment, Learner, Module, Series
 from app.store.tables.columns import table_of
 from app.store.tables.journal import PENDING
@@ -52,6 +56,9 @@ _WRITERS: Mapping[str, Callable[[Connection, Stamp, Sequence[Any]], None]] = {
     "certification": write_certifications,
     "team": write_teams,
     "learner": write_learners,
+    "enrolment": write_enrolments,
+    "award": write_awards,
+    "feedback": write_feedback,
 }
 
 
@@ -108,7 +115,10 @@ def project_claim(
     failures = [entry for entry in round_.failures if entry[0].entity_key in held]
     stamp = Stamp(claim.environment_id, revision + 1, now)
     if any(result.folded is not None for result in results):
-        _write_results(connection, stamp, [r for r in results if r.folded is not None])
+        changed = [result for result in results if result.folded is not None]
+        names = [result.lease.entity_key for result in changed]
+        with keep_rollups(connection, claim.environment_id, names):
+            _write_results(connection, stamp, changed)
         _set_revision(connection, stamp)
     event_count = settle_entries(connection, claim.environment_id, _settled_of(results), now=now)
     finish_work(connection, claim.environment_id, [result.lease for result in results])
@@ -150,12 +160,13 @@ def _fold_all(connection: Connection, claim: Claim, *, fold: Fold, extend: Exten
     ]
     added = read_entries(connection, environment_id, extended, dispositions=(PENDING,))
     round_ = _Round()
-    for lease in extended:
-        before, entries = by_entity[lease.entity_key], added[lease.entity_key]
-        if before is not None and entries:
-            folded = extend((before.state, before.attempts), entries)
-            if folded is not None:
-                _take(round_, _Result(lease, entries, folded, before))
+    _extend_all(
+        connection,
+        environment_id,
+        round_,
+        extend=extend,
+        added=[(lease, by_entity[lease.entity_key], added[lease.entity_key]) for lease in extended],
+    )
     done = {result.lease.entity_key for result in round_.results}
     done |= {lease.entity_key for lease, _ in round_.failures}
     rest = [lease for lease in claim.leases if lease.entity_key not in done]
@@ -165,6 +176,25 @@ def _fold_all(connection: Connection, claim: Claim, *, fold: Fold, extend: Exten
         folded = fold(lease.entity_key, entries) if entries else None
         _take(round_, _Result(lease, entries, folded, by_entity.get(lease.entity_key)))
     return round_
+
+
+def _extend_all(
+    connection: Connection,
+    environment_id: int,
+    round_: _Round,
+    *,
+    extend: Extend,
+    added: Sequence[tuple[Lease, StoredProgress | None, Sequence[Entry]]],
+) -> None:
+    """Go on from what is stored of assignments, where that is enough."""
+    known = [(lease, stored, entries) for lease, stored, entries in added if stored and entries]
+    named = [(stored, named_parts(entries)) for _, stored, entries in known]
+    recalled = recall_parts(connection, environment_id, named)
+    for lease, stored, entries in known:
+        before = recalled[stored.assignment_id]
+        folded = extend(before.before, entries)
+        if folded is not None:
+            _take(round_, _Result(lease, entries, folded, before))
 
 
 def _take(round_: _Round, result: _Result) -> None:

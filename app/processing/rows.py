@@ -24,6 +24,7 @@ _STUBS: Mapping[str, RowDict] = {
     "module": {"status": "draft", "tags": "[]", "parts_count": 0},
     "series": {"kind": "series", "modules_count": 0},
     "team": {"kind": "team"},
+    "certification": {},
 }
 
 
@@ -108,7 +109,7 @@ def replace_children(
 
 
 def add_stubs(connection: Connection, table: Table, stamp: Stamp, keys: Iterable[str]) -> None:
-    """Insert rows with `known` false for keys that events have named before their introduction."""
+    """Insert rows, `known` false, for keys that events have named before their introduction."""
     key_name = f"{table.name}_key"
     wanted = sorted(set(keys))
     known: set[str] = set()
@@ -127,7 +128,7 @@ def add_stubs(connection: Connection, table: Table, stamp: Stamp, keys: Iterable
             f"{table.name}_key": key,
             **plain,
             **({"name": key} if "name" in table.c else {}),
-            "known": False,
+            **({"known": False} if "known" in table.c else {}),
             "events_count": 0,
             "is_deleted": False,
         }

@@ -12,7 +12,7 @@ from app.base.errors import TooComplex, UnknownEntity
 from app.ledger.facts import Freshness, Lag, freshness_of, read_lag
 from app.ledger.rows import rows_of_lag
 from app.query.cursor import Cursor, read_token, write_token
-from app.query.frames import AS_OF_BIND, ENVIRONMENT_BIND, computed_bind
+from app.query.frames import AS_OF_BIND, AS_OF_DAY_BIND, ENVIRONMENT_BIND, computed_bind
 from app.query.plan import Plan
 from app.query.sql import (
     LIMIT_BIND,
@@ -23,6 +23,7 @@ from app.query.sql import (
     rows_statement,
     seek_values,
 )
+from app.store.days import day_in_zone
 from app.store.engine import Store, snapshot
 from app.store.instance import signing_secret
 
@@ -145,6 +146,7 @@ class _Reading:
         bound: dict[str, Any] = {
             ENVIRONMENT_BIND: self.plan.environment_id,
             AS_OF_BIND: self.as_of,
+            AS_OF_DAY_BIND: day_in_zone(self.as_of, self.plan.request.timezone),
             **values,
         }
         if self.cursor is not None:

@@ -62,6 +62,8 @@ def _digest(request: Request, environment_id: int) -> str:
         request.dataset,
         request.where,
         request.group,
+        request.buckets,
+        request.timezone,
         request.aggregates,
         request.order,
         request.order_text,

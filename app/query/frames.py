@@ -4,9 +4,11 @@ A statement has one root frame; each navigation that is filtered, sorted or expa
 frame, joined once. Every joined table carries the environment.
 """
 
+from collections.abc import Iterator
+from itertools import count
 from typing import Any
 
-from sqlalchemy import ColumnElement, FromClause, and_, bindparam
+from sqlalchemy import ColumnElement, FromClause, Text, and_, bindparam
 
 from app.catalog.fields import Dataset, Field, Navigation
 from app.catalog.index import dataset_named
@@ -15,21 +17,33 @@ from app.store.tables.columns import Long, UtcDateTime
 
 ENVIRONMENT_BIND = "environment_id"
 AS_OF_BIND = "as_of"
+AS_OF_DAY_BIND = "as_of_day"
 
 
 class Sources:
     """The FROM clause of one statement while it is being made.
 
     computed: the names of the judged row sources it reads; their rows are bound as JSON text
+    within: the statement that this one is correlated with, so that no two aliases are the same
     """
 
-    def __init__(self, dataset: Dataset, dialect_name: str, datasets: tuple[Dataset, ...]) -> None:
+    def __init__(
+        self,
+        dataset: Dataset,
+        dialect_name: str,
+        datasets: tuple[Dataset, ...],
+        *,
+        zone: str = "UTC",
+        within: "Sources | None" = None,
+    ) -> None:
         self.dialect_name = dialect_name
         self.datasets = datasets
         self.environment_id = bindparam(ENVIRONMENT_BIND, type_=Long)
         self.as_of = bindparam(AS_OF_BIND, type_=UtcDateTime())
-        self.computed: set[str] = set()
-        self._count = 0
+        self.as_of_day = bindparam(AS_OF_DAY_BIND, type_=Text())
+        self.zone = zone
+        self.computed: set[str] = set() if within is None else within.computed
+        self._numbers: Iterator[int] = count(1) if within is None else within._numbers
         self.root = DatasetFrame(dataset, self.source_of(dataset), self)
         self.clause: FromClause = self.root.base
         self.conditions = [self.root.environment_condition()]
@@ -38,8 +52,7 @@ class Sources:
 
     def source_of(self, dataset: Dataset) -> FromClause:
         """A fresh alias of the dataset's table, or of its judged rows."""
-        self._count += 1
-        name = f"t{self._count}"
+        name = f"t{next(self._numbers)}"
         if dataset.table is not None:
             return dataset.table.alias(name)
         computed = str(dataset.computed)
@@ -50,8 +63,7 @@ class Sources:
 
     def alias_of(self, table: Any) -> FromClause:
         """A fresh alias of a table."""
-        self._count += 1
-        alias: FromClause = table.alias(f"t{self._count}")
+        alias: FromClause = table.alias(f"t{next(self._numbers)}")
         return alias
 
     def add(self, source: FromClause, condition: ColumnElement[bool]) -> None:
@@ -78,6 +90,21 @@ class DatasetFrame:
     def as_of(self) -> ColumnElement[Any]:
         """The moment the question is asked for."""
         return self._sources.as_of
+
+    @property
+    def as_of_day(self) -> ColumnElement[Any]:
+        """Its day in the zone, as text."""
+        return self._sources.as_of_day
+
+    @property
+    def zone(self) -> str:
+        """The time zone of days, weeks and months."""
+        return self._sources.zone
+
+    @property
+    def sources(self) -> Sources:
+        """The statement it is part of."""
+        return self._sources
 
     @property
     def environment_id(self) -> ColumnElement[Any]:

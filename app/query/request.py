@@ -16,24 +16,48 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Expand:
-    """Bring the related rows of a navigation along; an empty select means all fields."""
+    """Bring the related rows of a navigation along; an empty select means all fields.
+
+    where, order, top, skip: which of several rows, in the words of $filter and $orderby
+    """
 
     navigation: str
     select: tuple[str, ...] = ()
     expand: tuple["Expand", ...] = ()
+    where: str = ""
+    order: str = ""
+    top: int | None = None
+    skip: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """Group moments by the `day`, `week` (from Monday) or `month` they fall in, in the request's
+    zone; the value is the first day.
+
+    name: of the column
+    """
+
+    name: str
+    field: str
+    by: str
 
 
 @dataclass(frozen=True, slots=True)
 class Aggregate:
     """A number per group.
 
-    function: count, distinct, sum, min, max, average; or empty, then `name` is a measure
+    function: an aggregate of the catalog; empty for a measure, or with `where` for a count
     field: what is aggregated; empty for count
+    where: only rows for which this holds
+    label: what people read; made from the field when empty
     """
 
     name: str
     function: str = ""
     field: str = ""
+    where: str = ""
+    label: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +67,14 @@ class Request:
     select: field names; empty means all
     where: condition in the expression language of $filter
     key: values of the key fields, for one entity
-    group, aggregates: when either is given, rows are groups
+    group, buckets, aggregates: when any is given, rows are groups
     top: at most this many rows over all pages; None means all
     page_rows: at most this many rows in this answer
     after: the token of the page before
     count: also count all rows of the condition
     count_only: nothing but that count
     as_of: the moment for overdue and the like; None means now
+    timezone: the zone of days, weeks and months
     aliases: values of @parameters in expressions, as expression text
     order_text: $orderby as the client wrote it; instead of `order`
     """
@@ -59,6 +84,7 @@ class Request:
     where: str = ""
     key: Mapping[str, Any] | None = None
     group: tuple[str, ...] = ()
+    buckets: tuple[Bucket, ...] = ()
     aggregates: tuple[Aggregate, ...] = ()
     order: tuple[Order, ...] = ()
     order_text: str = ""
@@ -70,4 +96,5 @@ class Request:
     count: bool = False
     count_only: bool = False
     as_of: datetime | None = None
+    timezone: str = "UTC"
     aliases: Mapping[str, str] = field(default_factory=dict)

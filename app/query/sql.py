@@ -11,9 +11,7 @@ from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
-    Double,
     FromClause,
-    Label,
     Select,
     Text,
     and_,
@@ -29,15 +27,17 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import BigInteger
 
-from app.catalog.fields import Field, Type
-from app.catalog.functions import aggregate_named
+from app.catalog.fields import Dataset, Field, Type
 from app.query.conditions import write_condition, write_value
 from app.query.expr import Column, Expr
 from app.query.frames import DatasetFrame, Sources
-from app.query.plan import Output, Shape
+from app.query.numbers import write_numbers
+from app.query.plan import Shape
+from app.query.rollups import rolled_dataset
 from app.query.streams import Expansion
 from app.store.jsontext import (
     join_rows,
+    joined_list,
     json_flag,
     json_inner,
     json_known_flag,
@@ -181,35 +181,48 @@ def _make_rows(shape: Shape, dialect_name: str, *, filtered: bool = True) -> _Ro
     """
     if shape.is_grouped:
         return _make_groups(shape, dialect_name)
-    sources = Sources(shape.dataset, dialect_name, shape.datasets)
+    sources = Sources(shape.dataset, dialect_name, shape.datasets, zone=shape.request.timezone)
     conditions = _conditions(shape, sources) if filtered else []
-    order = [
-        _Sorted(_sort_value(expr, sources.root), expr.type, descending, _is_nullable(shape, expr))
-        for expr, descending in shape.order
-    ]
-    return _Rows(sources, order, conditions, lambda: _row_pairs(shape, sources.root))
+    order = [_sorted(expr, sources.root, descending=descending) for expr, descending in shape.order]
+    return _Rows(
+        sources,
+        order,
+        conditions,
+        lambda: _row_pairs(sources.root, shape.fields, shape.expansions),
+    )
 
 
-def _row_pairs(shape: Shape, frame: DatasetFrame) -> list[Any]:
-    pairs = _field_pairs(frame, shape.fields)
-    for expansion in shape.expansions:
+def _row_pairs(
+    frame: DatasetFrame, fields: Sequence[Field], expansions: Sequence[Expansion]
+) -> list[Any]:
+    pairs = _field_pairs(frame, fields)
+    for expansion in expansions:
         name: Any = literal_column(_quoted(expansion.navigation.name))
         pairs += [name, _expanded(frame, expansion)]
     return pairs
 
 
-def _is_nullable(shape: Shape, expr: Any) -> bool:
+def _sorted(expr: Expr, frame: DatasetFrame, *, descending: bool) -> _Sorted:
+    nullable = _is_nullable(frame.dataset, expr)
+    return _Sorted(_sort_value(expr, frame), expr.type, descending, nullable)
+
+
+def _is_nullable(dataset: Dataset, expr: Any) -> bool:
     field = getattr(expr, "field", None)
     if field is None or expr.path:
         return True
-    return field.name not in shape.dataset.key and (field.nullable or field.via is not None)
+    return field.name not in dataset.key and (field.nullable or field.via is not None)
 
 
 def _make_groups(shape: Shape, dialect_name: str) -> _Rows:
-    sources = Sources(shape.dataset, dialect_name, shape.datasets)
+    rollup = shape.rollup
+    dataset = shape.dataset if rollup is None else rolled_dataset(shape.dataset, rollup)
+    sources = Sources(dataset, dialect_name, shape.datasets, zone=shape.request.timezone)
     conditions = _conditions(shape, sources)
+    if rollup is not None:
+        conditions.append(sources.root.base.c.row_count > 0)
     groups = [sources.root.value(field).label(field.name) for field in shape.group]
-    numbers = _output_columns(shape.outputs, sources.root)
+    numbers = write_numbers(shape.outputs, sources.root, is_rolled=rollup is not None)
     statement = select(*groups, *numbers).select_from(sources.clause).where(*conditions)
     if groups:
         statement = statement.group_by(*(label.element for label in groups))
@@ -225,29 +238,6 @@ def _make_groups(shape: Shape, dialect_name: str) -> _Rows:
         value = _within_64_bits(value) if types[term.by] is Type.INT else value
         order.append(_Sorted(value, types[term.by], term.descending, True))
     return _Rows(_Grouped(grouped, sources.computed), order, [], lambda: pairs)
-
-
-def _output_columns(outputs: Sequence[Output], frame: DatasetFrame) -> list[Label[Any]]:
-    written: dict[str, ColumnElement[Any]] = {}
-    for output in outputs:
-        written[output.column.name] = _output_column(output, frame, written)
-    return [value.label(name) for name, value in written.items()]
-
-
-def _output_column(
-    output: Output, frame: DatasetFrame, written: dict[str, ColumnElement[Any]]
-) -> ColumnElement[Any]:
-    if output.numerator:
-        above: ColumnElement[float] = cast(written[output.numerator], Double())
-        return above / func.nullif(written[output.denominator], 0)
-    if output.condition is not None:
-        return func.count(case((write_condition(output.condition, frame), 1)))
-    if output.field is None:
-        return func.count()
-    aggregate = aggregate_named(output.function)
-    if aggregate is None:
-        raise LookupError(output.function)
-    return aggregate.sql(frame.value(output.field), output.field.type)
 
 
 def _conditions(shape: Shape, sources: Sources) -> list[ColumnElement[bool]]:
@@ -289,12 +279,37 @@ def _json_value(kind: Type, value: ColumnElement[Any]) -> ColumnElement[Any]:
 
 
 def _expanded(frame: DatasetFrame, expansion: Expansion) -> ColumnElement[Any]:
+    if expansion.navigation.many:
+        return _expanded_rows(frame, expansion)
     inner = frame.navigate(expansion.navigation)
-    pairs = _field_pairs(inner, expansion.fields)
-    for below in expansion.expansions:
-        pairs += [literal_column(_quoted(below.navigation.name)), _expanded(inner, below)]
+    pairs = _row_pairs(inner, expansion.fields, expansion.expansions)
     present = inner.value_of(expansion.dataset.key[0]).is_not(None)
     return case((present, json_pairs(*pairs)), else_=null())
+
+
+def _expanded_rows(frame: DatasetFrame, expansion: Expansion) -> ColumnElement[Any]:
+    """The rows behind a navigation as a JSON list: a subquery on the row it starts from."""
+    outer = frame.sources
+    inner = Sources(
+        expansion.dataset, outer.dialect_name, outer.datasets, zone=outer.zone, within=outer
+    )
+    conditions = list(inner.conditions)
+    for own, target in expansion.navigation.pairs:
+        conditions.append(inner.root.value_of(target) == frame.value_of(own))
+    if expansion.where is not None:
+        conditions.append(write_condition(expansion.where, inner.root))
+    order = [_sorted(expr, inner.root, descending=descends) for expr, descends in expansion.order]
+    text = row_text(*_row_pairs(inner.root, expansion.fields, expansion.expansions))
+    rows = select(text.label("j")).select_from(inner.clause).where(*conditions)
+    rows = rows.order_by(*(_order_by(term) for term in order))
+    if expansion.top is not None or expansion.skip:
+        # SQLite knows no OFFSET without a LIMIT.
+        rows = rows.limit(2**63 - 1 if expansion.top is None else expansion.top)
+    if expansion.skip:
+        rows = rows.offset(expansion.skip)
+    page = rows.correlate_except(inner.clause).subquery()
+    joined = select(joined_list(page.c.j)).select_from(page)
+    return json_inner(joined.scalar_subquery())
 
 
 # Order and pages
@@ -310,6 +325,8 @@ def _sort_value(expr: Expr, frame: DatasetFrame) -> ColumnElement[Any]:
 
 def _within_64_bits(value: ColumnElement[Any]) -> ColumnElement[Any]:
     """A whole number as a cursor can hold it, whatever the type the database reckoned it in."""
+    least: ColumnElement[int]
+    most: ColumnElement[int]
     least, most = literal_column(str(-(2**63))), literal_column(str(2**63 - 1))
     return cast(case((value < least, least), (value > most, most), else_=value), BigInteger())
 

@@ -14,12 +14,19 @@ from app.query.expr import Among, Both, Column, Compare, Expr, Literal
 
 @dataclass(frozen=True, slots=True)
 class Expansion:
-    """A navigation to bring along, its fields, and what is expanded below it."""
+    """A navigation to bring along, its fields, and what is expanded below it.
+
+    where, order, top, skip: which rows, where it leads to several
+    """
 
     navigation: Navigation
     dataset: Dataset
     fields: tuple[Field, ...]
     expansions: tuple["Expansion", ...]
+    where: Expr | None = None
+    order: tuple[tuple[Expr, bool], ...] = ()
+    top: int | None = None
+    skip: int = 0
 
 
 def touched_streams(
@@ -40,29 +47,44 @@ def touched_streams(
     streams = set(dataset.streams)
     if dataset.module_type_field:
         universe = STREAM_NAMES if dataset.computed else MODULE_TYPE_NAMES
-        implied = _implied_values(where, dataset.module_type_field)
-        streams |= set(universe) if implied is None else implied & set(universe)
+        streams |= _types_of(where, dataset.module_type_field, universe)
     for field in fields:
         streams |= _streams_of_field(dataset, field)
     for expr in (where, *read):
         for path_dataset, field in _columns_in(expr, dataset, datasets):
             streams |= set(path_dataset.streams) | _streams_of_field(path_dataset, field)
     for expansion in expansions:
-        streams |= _streams_of_expansion(expansion)
+        streams |= _streams_of_expansion(expansion, dataset, datasets)
     return frozenset(streams)
 
 
-def _streams_of_expansion(expansion: Expansion) -> set[str]:
-    streams = set(expansion.dataset.streams)
+def _streams_of_expansion(
+    expansion: Expansion, outer: Dataset, datasets: tuple[Dataset, ...]
+) -> set[str]:
+    """Several rows below one without a module type may be of any; others are of its type."""
+    dataset = expansion.dataset
+    streams = set(dataset.streams)
+    own_type = dataset.module_type_field
+    if own_type and expansion.navigation.many and not outer.module_type_field:
+        streams |= _types_of(expansion.where, own_type, MODULE_TYPE_NAMES)
     for field in expansion.fields:
-        streams |= _streams_of_field(expansion.dataset, field)
+        streams |= _streams_of_field(dataset, field)
+    for expr in (expansion.where, *(by for by, _ in expansion.order)):
+        for path_dataset, field in _columns_in(expr, dataset, datasets):
+            streams |= set(path_dataset.streams) | _streams_of_field(path_dataset, field)
     for inner in expansion.expansions:
-        streams |= _streams_of_expansion(inner)
+        streams |= _streams_of_expansion(inner, dataset, datasets)
     return streams
 
 
+def _types_of(where: Expr | None, name: str, universe: tuple[str, ...]) -> set[str]:
+    implied = _implied_values(where, name)
+    return set(universe) if implied is None else implied & set(universe)
+
+
 def _streams_of_field(dataset: Dataset, field: Field) -> set[str]:
-    return {s for join in dataset.joins if join.name == field.via for s in join.streams}
+    named = {field.via, *field.joins}
+    return {s for join in dataset.joins if join.name in named for s in join.streams}
 
 
 def _columns_in(

@@ -8,6 +8,7 @@ from starlette.responses import Response
 from app.access.environments import environment_of
 from app.access.keys import issue_key, list_keys, revoke_key
 from app.base.clock import now
+from app.base.outbound import check_url
 from app.http.caller import Administrator, Caller, Config, OpenStore, RawBody, Reader
 from app.http.stream import json_response
 from app.intake.sources import add_source, list_sources
@@ -88,6 +89,8 @@ def post_source(
 ) -> Response:
     """Register a source; its secret is told this once."""
     wanted = read_shape(SourceBody, body, headers=request.headers, settings=settings)
+    if wanted.endpoint is not None:
+        check_url(wanted.endpoint, settings)
     with transaction(store) as connection:
         made = add_source(
             connection,
@@ -95,6 +98,7 @@ def post_source(
             source_key=wanted.source,
             kind=wanted.kind,
             takes_occurred_at=wanted.takes_occurred_at,
+            endpoint=wanted.endpoint,
         )
     told = {"source": made.source, "key_id": made.key_id, "secret": made.secret}
     return json_response(told, status=201)

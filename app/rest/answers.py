@@ -7,7 +7,7 @@ from starlette.responses import Response
 from app.http.stream import data_response, write_json
 from app.ledger.facts import Freshness
 from app.query.answer import Answer
-from app.query.plan import OutputColumn
+from app.query.groups import OutputColumn
 
 
 def answer_response(answer: Answer, *, timezone: str) -> Response:

@@ -51,11 +51,11 @@ def post_query(
     question = read_shape(QueryBody, body, headers=request.headers, settings=settings)
     timezone = question.timezone or caller.timezone
     check_timezone(timezone)
-    plan = make_plan(make_request(question), caller, settings)
+    plan = make_plan(make_request(question, timezone=timezone), caller, settings)
     return answer_response(run_plan(plan, store), timezone=timezone)
 
 
-def make_request(question: QueryBody) -> asked.Request:
+def make_request(question: QueryBody, *, timezone: str = "UTC") -> asked.Request:
     """The question in names: plain names are the group when anything is aggregated."""
     names = tuple(item for item in question.select if isinstance(item, str))
     aggregates = tuple(
@@ -71,6 +71,7 @@ def make_request(question: QueryBody) -> asked.Request:
         page_rows=question.limit,
         after=question.next,
         as_of=question.as_of,
+        timezone=timezone,
     )
 
 
@@ -93,6 +94,7 @@ def describe_dataset(dataset: Dataset) -> dict[str, Any]:
         "fields": [_describe_field(field) for field in dataset.fields],
         "navigations": [_describe_navigation(navigation) for navigation in dataset.navigations],
         "measures": [_describe_measure(measure) for measure in dataset.measures],
+        "measured": [_describe_field(field) for field in dataset.measured],
     }
 
 
@@ -141,7 +143,9 @@ def _describe_measure(measure: Measure) -> dict[str, Any]:
         "label": measure.label,
         "description": measure.description,
         "where": measure.where,
+        "function": measure.function or None,
+        "field": measure.field or None,
         "numerator": measure.numerator,
         "denominator": measure.denominator,
-        "unit": "ratio" if measure.numerator else None,
+        "unit": measure.unit or ("ratio" if measure.numerator else None),
     }

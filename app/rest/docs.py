@@ -48,7 +48,7 @@ _PROBLEM = {
         },
     },
 }
-_OPEN_PATHS = ("/healthz", "/readyz", "/metrics", "/v1/status")
+_OPEN_PATHS = ("/healthz", "/readyz", "/metrics", "/v1/status", "/xapi/about")
 
 
 def install_docs(application: FastAPI) -> None:

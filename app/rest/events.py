@@ -6,7 +6,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from app.base.errors import EventConflicts, EventRejected, UnknownName
+from app.base.errors import BadOption, EventConflicts, EventRejected, UnknownName
 from app.http.caller import Caller, Config, Deliverer, OpenStore, RawBody
 from app.http.stream import json_response
 from app.intake.accept import accept_body
@@ -17,6 +17,8 @@ from app.store.engine import snapshot
 
 router = APIRouter(prefix="/v1", tags=["events"])
 
+IDEMPOTENCY_KEY = "Idempotency-Key"
+_KEY_LENGTH = 200
 _EVENT = {"type": "object", "description": "A CloudEvent; its data by GET /v1/event-types."}
 _LIST = {"type": "array", "items": _EVENT}
 _BODIES = {
@@ -29,7 +31,18 @@ _BODIES = {
 @router.post(
     "/events",
     status_code=202,
-    openapi_extra={"requestBody": {"required": True, "content": _BODIES}},
+    openapi_extra={
+        "requestBody": {"required": True, "content": _BODIES},
+        "parameters": [
+            {
+                "name": IDEMPOTENCY_KEY,
+                "in": "header",
+                "required": False,
+                "description": "A name of your own for this request.",
+                "schema": {"type": "string", "minLength": 1, "maxLength": _KEY_LENGTH},
+            }
+        ],
+    },
 )
 def post_events(
     request: Request, caller: Deliverer, store: OpenStore, settings: Config, body: RawBody
@@ -38,7 +51,8 @@ def post_events(
 
     Answers after they are stored for good. A list is always 202 with the fate of each item that was
     not accepted (of all with `Prefer: return=representation`); one bad item never stops its
-    neighbours. A single event that is not accepted is 422 or 409.
+    neighbours. A single event that is not accepted is 422 or 409. With `Idempotency-Key` a second
+    try of the same request gets the first answer.
     """
     receipt = accept_body(
         store,
@@ -47,9 +61,12 @@ def post_events(
         content_type=request.headers.get("content-type"),
         content_encoding=request.headers.get("content-encoding"),
         body=body,
+        idempotency_key=_read_key(request.headers.get(IDEMPOTENCY_KEY)),
     )
     wants_all = "return=representation" in request.headers.get("prefer", "").replace(" ", "")
     headers = {"Location": f"/v1/batches/{receipt.batch_id}"}
+    if receipt.is_replay:
+        headers["Idempotency-Replayed"] = "true"
     if receipt.is_single:
         _refuse_single(receipt.items[0], headers=headers)
     if wants_all:
@@ -85,6 +102,21 @@ def _event_types() -> list[dict[str, Any]]:
         }
         for entry in EVENT_TYPES
     ]
+
+
+def _read_key(text: str | None) -> str | None:
+    """The caller's own name for a request, from its header.
+
+    Raises: BadOption
+    """
+    if text is None:
+        return None
+    if not (0 < len(text) <= _KEY_LENGTH and text.isascii() and text.isprintable()):
+        raise BadOption(
+            f"Idempotency-Key must be 1 to {_KEY_LENGTH} printable ASCII characters",
+            target=IDEMPOTENCY_KEY,
+        )
+    return text
 
 
 def _refuse_single(fate: ItemFate, *, headers: dict[str, str]) -> None:

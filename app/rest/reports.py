@@ -5,14 +5,12 @@ from dataclasses import asdict
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from app.access.environments import check_timezone
 from app.base.errors import BadOption
 from app.http.caller import Caller, Config, OpenStore, Reader
 from app.http.stream import json_response
-from app.query.reports import REPORTS, Parameter, Report, report_named, run_report
+from app.query.parameters import Report
+from app.query.reports import REPORTS, report_named, run_report
 from app.rest.answers import answer_response
-
-_TIMEZONE = Parameter("timezone", "The zone that is echoed.", default="the environment's")
 
 router = APIRouter(prefix="/v1", tags=["reports"])
 
@@ -32,10 +30,8 @@ def get_report(
     parameters = dict(request.query_params)
     if len(parameters) != len(request.query_params.multi_items()):
         raise BadOption("a parameter is given twice")
-    timezone = parameters.pop("timezone", caller.timezone)
-    check_timezone(timezone)
     answer = run_report(report.name, parameters, principal=caller, store=store, settings=settings)
-    return answer_response(answer, timezone=timezone)
+    return answer_response(answer, timezone=answer.plan.request.timezone)
 
 
 def _describe_report(report: Report) -> dict[str, object]:
@@ -45,5 +41,5 @@ def _describe_report(report: Report) -> dict[str, object]:
         "description": report.description,
         "formula": report.formula,
         "dataset": report.dataset,
-        "parameters": [asdict(parameter) for parameter in (*report.parameters, _TIMEZONE)],
+        "parameters": [asdict(parameter) for parameter in report.parameters],
     }

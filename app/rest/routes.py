@@ -3,10 +3,11 @@
 from fastapi import FastAPI
 
 from app.http.errors import PROBLEM_JSON
-from app.rest import admin, completeness, datasets, events, health, reports
+from app.rest import admin, completeness, datasets, events, health, reports, xapi
 
 ROUTERS = (
     events.router,
+    xapi.router,
     completeness.router,
     datasets.router,
     reports.router,

@@ -82,6 +82,7 @@ class SourceBody(Shape):
     source: Words
     kind: Words = "push"
     takes_occurred_at: StrictBool = False
+    endpoint: str | None = Field(default=None, max_length=2000)
 
 
 BODIES: tuple[type[Shape], ...] = (QueryBody, KeyBody, SourceBody)

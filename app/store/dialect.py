@@ -13,6 +13,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import IntegrityError
 
 from app.base.clock import format_time
+from app.store.aggregates import add_aggregates
 from app.store.guard import CROSSING_OPTION, GuardedText
 
 WRITE_OPTION = "fullcount_write"
@@ -36,6 +37,7 @@ def prepare_connection(raw: Any, _record: Any) -> None:
         return
     # pysqlite would open no transaction for a SELECT: we say BEGIN ourselves.
     raw.isolation_level = None
+    add_aggregates(raw)
     cursor = raw.cursor()
     for pragma in (
         "journal_mode=WAL",

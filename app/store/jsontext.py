@@ -74,6 +74,13 @@ class joined_rows(GenericFunction[Any]):
     inherit_cache = True
 
 
+class joined_list(GenericFunction[Any]):
+    """The text of a JSON list of the objects of all rows."""
+
+    type = Text()
+    inherit_cache = True
+
+
 class days_between(GenericFunction[Any]):
     """Whole days from the first moment to the second."""
 
@@ -206,6 +213,16 @@ def _joined_sqlite(element: joined_rows, compiler: SQLCompiler, **kw: Any) -> st
 @compiles(joined_rows, "postgresql")
 def _joined_postgresql(element: joined_rows, compiler: SQLCompiler, **kw: Any) -> str:
     return f"coalesce(string_agg({_arguments(element, compiler, kw)[0]}, ','), '')"
+
+
+@compiles(joined_list, "sqlite")
+def _list_sqlite(element: joined_list, compiler: SQLCompiler, **kw: Any) -> str:
+    return f"'[' || {_joined_sqlite(joined_rows(*element.clauses), compiler, **kw)} || ']'"
+
+
+@compiles(joined_list, "postgresql")
+def _list_postgresql(element: joined_list, compiler: SQLCompiler, **kw: Any) -> str:
+    return f"'[' || {_joined_postgresql(joined_rows(*element.clauses), compiler, **kw)} || ']'"
 
 
 def join_rows(row: ColumnElement[Any], rows: FromClause) -> Any:

@@ -125,7 +125,7 @@ def test_what_cannot_be_done_is_said() -> None:
         assert f'Term="Capabilities.{term}Restrictions"' in text
     assert 'Property="NonFilterableProperties"' in text
     assert "<PropertyPath>tags</PropertyPath>" in text
-    assert "<NavigationPropertyPath>prints</NavigationPropertyPath>" in text
+    assert "NonExpandableProperties" not in text
     assert 'Term="Capabilities.BatchSupported" Bool="false"' in text
 
 

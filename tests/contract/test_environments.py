@@ -25,6 +25,7 @@ CROSSINGS = {
     "a worker that starts frees what a dead one held",
     "taking turns is all that environments share",
     "the sweep looks at each environment in turn",
+    "pages are pulled for every environment, the longest due first",
 }
 
 

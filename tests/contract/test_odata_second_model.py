@@ -119,9 +119,16 @@ def test_null_leads_to_no_rows(client: TestClient) -> None:
     assert client.get("Persons('nobody')/works").status_code == 404
 
 
-def test_to_several_rows_is_not_expanded(client: TestClient) -> None:
-    answer = client.get("Persons?$expand=works")
-    assert (answer.status_code, answer.json()["error"]["code"]) == (501, "query.not_supported")
+def test_to_several_rows_is_expanded_as_the_way_itself_answers(client: TestClient) -> None:
+    path = "Persons?$select=code&$expand=works($select=number;$orderby=number desc;$top=2)"
+    for row in client.get(path).json()["value"]:
+        options = {
+            "$filter": "by eq '{}'".format(row["code"].replace("'", "''")),
+            "$select": "number",
+            "$orderby": "number desc",
+            "$top": "2",
+        }
+        assert row["works"] == client.get("Works", params=options).json()["value"]
 
 
 def test_every_key_in_the_context_can_be_asked_again(client: TestClient) -> None:

@@ -158,11 +158,7 @@ def _progress(number: int, chance: Random) -> dict[str, Any]:
     )
 
 
-OWN = (
-    "assignment_id learner_key module_key module_type status cycle percent_complete module_version"
-    " reason score max_score passed mandatory attempts time_spent_s due_at completed_at waived_at"
-    " assigned_at"
-).split()
+OWN = ["assignment_id", "learner_key", "module_key", "module_type", "status", "cycle", "percent_complete", "module_version", "reason", "score", "max_score", "passed", "mandatory", "attempts", "time_spent_s", "due_at", "completed_at", "waived_at", "assigned_at"]
 
 
 def fields_of(rows: Rows) -> dict[int, dict[str, Any]]:

@@ -18,12 +18,7 @@ ASKED = some_settings()
 # What a row is sorted by: how a client writes it, and what it is.
 TERMS: dict[str, Callable[[dict[str, Any]], Any]] = {
     name: lambda row, name=name: row[name]
-    for name in (
-        "status module_type percent_complete score passed mandatory attempts due_at completed_at"
-        " module_version reason series_key module_name team_name parts_total is_overdue"
-        " module/max_score module/published_at learner/department learner/hired_on"
-        " learner/manager/department assignment_id"
-    ).split()
+    for name in ["status", "module_type", "percent_complete", "score", "passed", "mandatory", "attempts", "due_at", "completed_at", "module_version", "reason", "series_key", "module_name", "team_name", "parts_total", "is_overdue", "module/max_score", "module/published_at", "learner/department", "learner/hired_on", "learner/manager/department", "assignment_id"]
 }
 TERMS["attempts add cycle"] = lambda row: row["attempts"] + row["cycle"]
 TERMS["cycle divby 3"] = lambda row: row["cycle"] / 3

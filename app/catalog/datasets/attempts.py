@@ -40,6 +40,7 @@ ATTEMPTS = Dataset(
             "LearnerProgress",
             (("assignment_id", "assignment_id"),),
             "The assignment it was an attempt at.",
+            partner="attempts_made",
         ),
         Navigation("learner", "Learners", (("learner_key", "learner_key"),), "The learner."),
         Navigation("module", "Modules", (("module_key", "module_key"),), "The module."),

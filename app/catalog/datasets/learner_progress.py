@@ -3,8 +3,10 @@
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, FromClause, and_, case, func, or_
+from sqlalchemy import ColumnElement, FromClause, and_, case, func
 
+from app.catalog.datasets.progress_facts import MEASURED, is_overdue
+from app.catalog.datasets.progress_measures import MEASURES
 from app.catalog.datasets.shared import (
     CHANGED_AT,
     EVENTS_COUNT,
@@ -20,10 +22,11 @@ from app.catalog.datasets.shared import (
     text,
 )
 from app.catalog.enumerations import END_REASON, MODULE_TYPE, STATUS
-from app.catalog.fields import Dataset, Field, Frame, Join, Measure, Navigation, Role, Type
+from app.catalog.fields import Dataset, Field, Frame, Join, Navigation, Role, Rollup, Type
 from app.store.jsontext import days_between
-from app.store.tables import Learner, Module, Progress, Series, Team
+from app.store.tables import Learner, Module, Progress, Series, SeriesModule, Team
 from app.store.tables.columns import table_of
+from app.store.tables.rollups import ROLLED_SUMS, ROLLUPS, rolled_columns
 
 
 def _join_module(frame: Frame, module: FromClause) -> ColumnElement[bool]:
@@ -42,22 +45,17 @@ def _join_team(frame: Frame, team: FromClause) -> ColumnElement[bool]:
     return team.c.team_key == frame.join("learner").c.team_key
 
 
+def _join_place(frame: Frame, place: FromClause) -> ColumnElement[bool]:
+    row = frame.base.c
+    return and_(place.c.series_key == row.series_key, place.c.module_key == row.module_key)
+
+
 def _series_key(frame: Frame) -> ColumnElement[Any]:
     return func.nullif(frame.base.c.series_key, "")
 
 
-def _is_overdue(frame: Frame) -> ColumnElement[bool]:
-    """Due before the moment asked for, and by then neither completed, waived nor ended."""
-    row = frame.base.c
-    still_open = [
-        or_(column.is_(None), column > frame.as_of)
-        for column in (row.completed_at, row.waived_at, row.ended_at)
-    ]
-    return and_(row.due_at.is_not(None), row.due_at < frame.as_of, *still_open)
-
-
 def _days_overdue(frame: Frame) -> ColumnElement[Any]:
-    return case((_is_overdue(frame), days_between(frame.base.c.due_at, frame.as_of)), else_=0)
+    return case((is_overdue(frame), days_between(frame.base.c.due_at, frame.as_of)), else_=0)
 
 
 _KEYS = (
@@ -103,6 +101,7 @@ _ASSIGNED = (
 _JOINS = (
     Join("module", table_of(Module), _join_module, streams=("catalog",)),
     Join("series", table_of(Series), _join_series, streams=("catalog",)),
+    Join("place", table_of(SeriesModule), _join_place, streams=("catalog",)),
     Join("learner", table_of(Learner), _join_learner, streams=("people",)),
     Join("team", table_of(Team), _join_team, streams=("people",)),
 )
@@ -113,65 +112,18 @@ _NAVIGATIONS = (
     Navigation("series", "Series", (("series_key", "series_key"),), "The series, if any."),
 )
 
-_DONE = "completed_at le @as_of"
-_WAIVED = f"waived_at le @as_of and not ({_DONE})"
-_FAILED = f"failed_at le @as_of and not ({_DONE}) and not (waived_at le @as_of)"
-_STARTED = "started_at le @as_of"
-_SETTLED = f"({_DONE} or waived_at le @as_of or failed_at le @as_of)"
-
-_MEASURES = (
-    Measure("assigned", "Assigned", "Assignments."),
-    Measure("completed", "Completed", "Completed by the moment asked for.", where=_DONE),
-    Measure("waived", "Waived", "Waived by then and not completed.", where=_WAIVED),
-    Measure("failed", "Failed", "Failed by then, neither completed nor waived.", where=_FAILED),
-    Measure("started", "Started", "Started by then, whatever came of it.", where=_STARTED),
-    Measure(
-        "in_progress",
-        "In progress",
-        "Started by then; not completed, waived or failed, and not awaiting review.",
-        where=f"{_STARTED} and not {_SETTLED} and status ne 'awaiting_review'",
-    ),
-    Measure(
-        "awaiting_review",
-        "Awaiting review",
-        "Waiting for a person's judgement.",
-        where=f"{_STARTED} and not {_SETTLED} and status eq 'awaiting_review'",
-    ),
-    Measure(
-        "not_started",
-        "Not started",
-        "Not started by then, and not completed, waived or failed either.",
-        where=f"not ({_STARTED}) and not {_SETTLED}",
-    ),
-    Measure("overdue", "Overdue", "Due before then and still open.", where="is_overdue"),
-    Measure(
-        "assigned_less_waived",
-        "Assigned less waived",
-        "Assignments that were not waived.",
-        where=f"not ({_WAIVED})",
-    ),
-    Measure("passed", "Passed", "Passed, and completed by then.", where=f"passed and {_DONE}"),
-    Measure(
-        "completion_rate",
-        "Completion rate",
-        "completed / (assigned - waived); null when nothing is assigned.",
-        numerator="completed",
-        denominator="assigned_less_waived",
-    ),
-    Measure(
-        "started_rate",
-        "Started rate",
-        "started / assigned; null when nothing is assigned.",
-        numerator="started",
-        denominator="assigned",
-    ),
-    Measure(
-        "overdue_rate",
-        "Overdue rate",
-        "overdue / assigned; null when nothing is assigned.",
-        numerator="overdue",
-        denominator="assigned",
-    ),
+# Names of modules and series are read beside the keys that a rollup tells apart.
+_NAMED = {"module_key": "module_name", "series_key": "series_name"}
+_ROLLUPS = tuple(
+    Rollup(
+        table_of(rollup),
+        fields=(
+            *rolled_columns(rollup),
+            *(_NAMED[name] for name in rolled_columns(rollup) if name in _NAMED),
+        ),
+        sums=ROLLED_SUMS,
+    )
+    for rollup in ROLLUPS
 )
 
 LEARNER_PROGRESS = Dataset(
@@ -185,9 +137,59 @@ LEARNER_PROGRESS = Dataset(
     navigations=(
         *_NAVIGATIONS,
         Navigation("team", "Teams", (("team_key", "team_key"),), "The learner's primary team."),
+        Navigation(
+            "parts",
+            "PartProgress",
+            (("assignment_id", "assignment_id"),),
+            "How far each part got.",
+            many=True,
+            partner="assignment",
+        ),
+        Navigation(
+            "attempts_made",
+            "Attempts",
+            (("assignment_id", "assignment_id"),),
+            "The numbered attempts at it.",
+            many=True,
+            partner="assignment",
+        ),
+        Navigation(
+            "sign_offs",
+            "SignOffs",
+            (("assignment_id", "assignment_id"),),
+            "Its sign-offs.",
+            many=True,
+            partner="assignment",
+        ),
+        Navigation(
+            "points_awarded",
+            "Points",
+            (("assignment_id", "assignment_id"),),
+            "Points awarded in it.",
+            many=True,
+            partner="assignment",
+        ),
+        Navigation(
+            "activity",
+            "Activity",
+            (("assignment_id", "assignment_id"),),
+            "Activity in it.",
+            many=True,
+            partner="assignment",
+        ),
+        Navigation(
+            "history",
+            "ProgressHistory",
+            (("assignment_id", "assignment_id"),),
+            "How it came to be what it is.",
+            many=True,
+            partner="assignment",
+        ),
         Navigation("lag", "IngestionLag", (("module_type", "stream"),), "How fresh its stream is."),
     ),
-    measures=_MEASURES,
+    measures=MEASURES,
+    measured=MEASURED,
+    rollups=_ROLLUPS,
     streams=("assignments",),
     module_type_field="module_type",
     where=not_deleted,
@@ -242,7 +244,7 @@ LEARNER_PROGRESS = Dataset(
             "Overdue",
             "Due before the moment asked for, and by then neither completed, waived nor ended.",
             nullable=False,
-            sql=_is_overdue,
+            sql=is_overdue,
         ),
         Field(
             "days_overdue",
@@ -282,7 +284,7 @@ ASSIGNMENTS = Dataset(
     table=table_of(Progress),
     key=("assignment_id",),
     navigations=_NAVIGATIONS,
-    measures=(_MEASURES[0],),
+    measures=(MEASURES[0],),
     streams=("assignments",),
     module_type_field="module_type",
     where=not_deleted,

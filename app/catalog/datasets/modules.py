@@ -1,4 +1,4 @@
-"""Modules and Series."""
+"""Modules, their parts, and series."""
 
 from dataclasses import replace
 
@@ -18,7 +18,7 @@ from app.catalog.datasets.shared import (
 )
 from app.catalog.enumerations import MODULE_TYPE
 from app.catalog.fields import Dataset, Field, Navigation, Type
-from app.store.tables import Module, Series
+from app.store.tables import Module, Part, Series
 from app.store.tables.columns import table_of
 
 MODULES = Dataset(
@@ -29,6 +29,29 @@ MODULES = Dataset(
     table=table_of(Module),
     key=("module_id",),
     navigations=(
+        Navigation(
+            "parts",
+            "ModuleParts",
+            (("module_key", "module_key"),),
+            "Its parts.",
+            many=True,
+            partner="module",
+        ),
+        Navigation(
+            "progress",
+            "LearnerProgress",
+            (("module_key", "module_key"),),
+            "Whom it was assigned to, and how far they got.",
+            many=True,
+        ),
+        Navigation(
+            "sessions",
+            "Sessions",
+            (("module_key", "module_key"),),
+            "When it is taught.",
+            many=True,
+            partner="module",
+        ),
         Navigation("lag", "IngestionLag", (("module_type", "stream"),), "How fresh its stream is."),
     ),
     streams=("catalog",),
@@ -64,6 +87,40 @@ MODULES = Dataset(
     ),
 )
 
+MODULE_PARTS = Dataset(
+    name="ModuleParts",
+    entity="ModulePart",
+    label="Module parts",
+    description="What modules are made of: content, stages, items, cards, questions, tasks.",
+    table=table_of(Part),
+    key=("part_id",),
+    navigations=(
+        Navigation(
+            "module", "Modules", (("module_key", "module_key"),), "The module.", partner="parts"
+        ),
+    ),
+    streams=("catalog",),
+    where=not_deleted,
+    fields=(
+        key_number("part_id", "Part number", "Number of this part."),
+        key_text("module_key", "Module", "The module, by the source's key."),
+        key_text("part_key", "Part", "The part, by the source's key."),
+        replace(
+            text("part_type", "Part type", "content, stage, item, card, question or task."),
+            nullable=False,
+            max_length=20,
+        ),
+        text("title", "Title", "The part's title."),
+        count("position", "Position", "Its place in the module.", nullable=True),
+        flag("required", "Required", "Must it be done?"),
+        number("weight", "Weight", "What it counts for."),
+        number("max_points", "Maximum points", "The most it can give.", unit="points"),
+        flag("needs_signoff", "Needs sign-off", "Must a reviewer approve it?"),
+        CHANGED_AT,
+        REVISION,
+    ),
+)
+
 SERIES = Dataset(
     name="Series",
     entity="SeriesEntry",
@@ -71,6 +128,15 @@ SERIES = Dataset(
     description="Ordered sets of modules.",
     table=table_of(Series),
     key=("series_id",),
+    navigations=(
+        Navigation(
+            "progress",
+            "LearnerProgress",
+            (("series_key", "series_key"),),
+            "What was assigned in it.",
+            many=True,
+        ),
+    ),
     streams=("catalog",),
     where=not_deleted,
     fields=(

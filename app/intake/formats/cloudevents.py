@@ -122,13 +122,14 @@ def _make_draft(
 def _read_times(
     value: dict[str, Any], problems: list[Problem], latest_at: datetime
 ) -> tuple[datetime, datetime | None]:
-    occurred_at = _read_time(value.get("time"), "time", problems, latest_at)
+    occurred_at = read_stamp(value.get("time"), "time", problems, latest_at)
     if value.get("recordedtime") is None:
         return occurred_at, None
-    return occurred_at, _read_time(value["recordedtime"], "recordedtime", problems, latest_at)
+    return occurred_at, read_stamp(value["recordedtime"], "recordedtime", problems, latest_at)
 
 
-def _read_time(text: Any, name: str, problems: list[Problem], latest_at: datetime) -> datetime:
+def read_stamp(text: Any, name: str, problems: list[Problem], latest_at: datetime) -> datetime:
+    """Read a time within the bounds of all times; what is wrong with it joins the problems."""
     if not isinstance(text, str):
         words = "is required" if text is None else "must be text"
         problems.append(Problem(name, f"{words}: an RFC 3339 time, such as 2025-05-24T10:00:00Z"))
@@ -225,7 +226,7 @@ def _refuse(value: Any, reason: str, problems: Any) -> Refusal:
         stream=_stream_of(known),
         reason=reason,
         problems=tuple(problems)[:_MAX_PROBLEMS],
-        item=_write_item(value),
+        item=write_item(value),
     )
 
 
@@ -244,7 +245,8 @@ def _stream_of(known: dict[str, Any]) -> str:
     return stream if isinstance(stream, str) and stream in _STREAMS else ""
 
 
-def _write_item(value: Any) -> str:
+def write_item(value: Any) -> str:
+    """Write an item that is refused as text, whatever is in it."""
     try:
         return orjson.dumps(value).decode()
     except TypeError:

@@ -17,6 +17,7 @@ class Batch(SQLModel, table=True):
     first_seq, last_seq: the journal numbers of the accepted items, in their order; null if none
     items: JSON list of the items that were not accepted: {index, id, outcome, seq | reason}
     origin, origin_position: the file or page it came from, and how far that was read
+    idempotency_key, body_digest: the caller's own name for the request, and SHA-256 of its body
     """
 
     environment_id: int = Field(
@@ -34,6 +35,8 @@ class Batch(SQLModel, table=True):
     items: str = Field(sa_type=Text)
     origin: str | None = Field(default=None, max_length=200)
     origin_position: int | None = Field(default=None, sa_type=Long)
+    idempotency_key: str | None = Field(default=None, max_length=200)
+    body_digest: bytes | None = Field(default=None)
 
     __table_args__ = (
         CheckConstraint(
@@ -45,6 +48,14 @@ class Batch(SQLModel, table=True):
             "origin",
             sqlite_where=text("origin IS NOT NULL"),
             postgresql_where=text("origin IS NOT NULL"),
+        ),
+        Index(
+            "uq_batch_idempotency_key",
+            "environment_id",
+            "idempotency_key",
+            unique=True,
+            sqlite_where=text("idempotency_key IS NOT NULL"),
+            postgresql_where=text("idempotency_key IS NOT NULL"),
         ),
     )
 

@@ -1,4 +1,4 @@
-"""Progress: one row per assignment cycle, and its attempts."""
+"""Progress: one row per assignment cycle, its attempts, and how it came to be what it is."""
 
 from datetime import datetime
 
@@ -14,6 +14,8 @@ class Progress(SQLModel, table=True):
     series_key: empty when the module was assigned outside any series
     module_type: the catalog's word, or the events' own while the catalog does not know the module
     event_module_type: the events' own word
+    stepped_at: since when status, percent and best score are what they are
+    parts_s to open_counted_s: what a fold must know to go on (app/learning/progress.py)
     events_count: events folded into this row, applied and superseded
     last_occurred_at, last_sequence, last_event_id: position of the newest folded fact
     """
@@ -62,6 +64,16 @@ class Progress(SQLModel, table=True):
     revision: int = Field(sa_type=Long)
     changed_at: datetime = Field(sa_type=UtcDateTime)
     is_deleted: bool = Field(default=False)
+    stepped_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    parts_s: int = Field(default=0, sa_type=Long)
+    signoffs_pending: int = Field(default=0, sa_type=Long)
+    activity_s: int = Field(default=0, sa_type=Long)
+    activities_count: int = Field(default=0, sa_type=Long)
+    block_from_s: int | None = Field(default=None, sa_type=Long)
+    block_until_s: int | None = Field(default=None, sa_type=Long)
+    open_seq: int | None = Field(default=None, sa_type=Long)
+    open_until_s: int | None = Field(default=None, sa_type=Long)
+    open_counted_s: int = Field(default=0, sa_type=Long)
 
     __table_args__ = (
         UniqueConstraint(
@@ -99,3 +111,31 @@ class Attempt(SQLModel, table=True):
     is_deleted: bool = Field(default=False)
 
     __table_args__ = (UniqueConstraint("environment_id", "assignment_id", "attempt"),)
+
+
+class ProgressHistory(SQLModel, table=True):
+    """What held of an assignment from when until when, and from when until when we knew it so.
+
+    valid_to: null for the newest step; known_to: null for what is known now
+    """
+
+    __tablename__ = "progress_history"
+
+    environment_id: int = Field(
+        primary_key=True, sa_type=Long, foreign_key="environment.environment_id"
+    )
+    history_id: int = Field(primary_key=True, sa_type=Long)
+    assignment_id: int = Field(sa_type=Long)
+    status: str = Field(max_length=20)
+    percent_complete: float
+    best_score_percent: float | None = None
+    valid_from: datetime = Field(sa_type=UtcDateTime)
+    valid_to: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    known_from: datetime = Field(sa_type=UtcDateTime)
+    known_to: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    revision: int = Field(sa_type=Long)
+    changed_at: datetime = Field(sa_type=UtcDateTime)
+
+    __table_args__ = (
+        Index("ix_progress_history_assignment", "environment_id", "assignment_id", "valid_to"),
+    )

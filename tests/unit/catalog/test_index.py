@@ -142,7 +142,7 @@ def test_every_measure_can_be_asked(dataset: Dataset) -> None:
         assert (measure.numerator is None) == (measure.denominator is None)
         if measure.numerator is not None:
             assert {measure.numerator, measure.denominator} <= {c.name for c in columns}
-            assert columns[-1].unit == "ratio"
+            assert columns[-1].unit == (measure.unit or "ratio")
 
 
 def test_personal_fields_need_a_scope_of_their_own() -> None:

@@ -135,7 +135,7 @@ def test_waiting_applies_what_was_accepted(
     assert (told["accepted"], told["pending"]) == (2, 0)
 
 
-@pytest.mark.parametrize("name", ["events.csv", "events.parquet", "missing.ndjson"])
+@pytest.mark.parametrize("name", ["missing.csv", "missing.parquet", "missing.ndjson"])
 def test_a_file_that_cannot_be_read_is_a_usage_error(
     settings: Settings, environment: str, name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -25,7 +25,7 @@ def problems(type_name: str, data: dict[str, Any]) -> list[Problem]:
 
 
 def test_names_are_unique_and_an_unknown_name_has_no_type() -> None:
-    assert len({entry.name for entry in EVENT_TYPES}) == len(EVENT_TYPES) == 28
+    assert len({entry.name for entry in EVENT_TYPES}) == len(EVENT_TYPES) == 41
     assert all(issubclass(entry.data, BaseModel) for entry in EVENT_TYPES)
     assert event_type_named("progress.imagined") is None
 
@@ -49,6 +49,21 @@ def test_names_are_unique_and_an_unknown_name_has_no_type() -> None:
         ("progress.advanced", ADVANCED),
         ("progress.completed", {**WORK, "score": -1.5, "max_score": 10, "passed": False}),
         ("attempt.graded", {**WORK, "attempt": 1, "score": 7, "seconds": 90}),
+        ("part.done", {**WORK, "part": "p", "score": 1, "points": 2.5, "seconds": 3}),
+        ("signoff.submitted", {**WORK, "part": "p", "reviewer": None}),
+        ("signoff.decided", {**WORK, "part": "p", "decision": "approved", "reviewer": "b"}),
+        ("session.enrolled", {**WORK, "session": "s", "status": "waitlisted"}),
+        ("session.unenrolled", {**WORK, "session": "s", "late": True}),
+        ("attendance.marked", {**WORK, "session": "s", "outcome": "excused", "minutes": 5}),
+        ("points.awarded", {**WORK, "points": -2.5, "reason": "late"}),
+        ("activity.recorded", {**WORK, "started_at": "2025-01-01T00:00:00Z", "clicks": 4}),
+        ("certification.issued", {"learner": "u", "certification": "c", "cycle": 2}),
+        ("certification.revoked", {"learner": "u", "certification": "c"}),
+        ("feedback.given", {**WORK, "rating": 4, "scale_max": 5}),
+        (
+            "event.voided",
+            {"event_id": "e", "stream": "external", "learner": "u", "certification": "c"},
+        ),
         ("event.voided", {"event_id": "e", "stream": "people", "team": "t"}),
         ("event.voided", {"event_id": "e", "stream": "catalog", "series": "s"}),
         ("event.voided", {"event_id": "e", "stream": "quest", "learner": "u", "module": "m"}),

@@ -78,6 +78,22 @@ def test_any_other_content_changes_the_digest(change: dict[str, Any]) -> None:
             'certification:["c"]',
             "catalog",
         ),
+        ("activity.recorded", {**WORK, "series": "s"}, 'assignment:["u42","m7","s",1]', "quest"),
+        ("signoff.decided", WORK, 'assignment:["u42","m7","",1]', "quest"),
+        ("attendance.marked", {**WORK, "session": "s"}, 'enrolment:["m7","s","u42"]', "quest"),
+        ("feedback.given", WORK, 'feedback:["u42","m7",""]', "quest"),
+        (
+            "certification.issued",
+            {"learner": "u", "certification": "c", "module": "m", "module_type": None},
+            'award:["c","u",1]',
+            "external",
+        ),
+        (
+            "certification.revoked",
+            {"learner": "u", "certification": "c", "cycle": 2, "module_type": "course"},
+            'award:["c","u",2]',
+            "course",
+        ),
     ],
 )
 def test_an_event_names_its_entity_and_its_stream(
@@ -100,6 +116,15 @@ def test_an_event_names_its_entity_and_its_stream(
         (
             {"stream": "quest", "learner": "u", "module": "m", "cycle": 2},
             'assignment:["u","m","",2]',
+        ),
+        (
+            {"stream": "ilt", "learner": "u", "module": "m", "session": "s"},
+            'enrolment:["m","s","u"]',
+        ),
+        ({"stream": "external", "learner": "u", "certification": "c"}, 'award:["c","u",1]'),
+        (
+            {"stream": "ilt", "learner": "u", "module": "m", "type": "feedback.given"},
+            'feedback:["u","m",""]',
         ),
     ],
 )

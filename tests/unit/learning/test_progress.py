@@ -206,7 +206,7 @@ def test_a_waiting_void_makes_every_later_fold_a_full_one() -> None:
     folded = fold(void(1, 0, "e2"))
     target = work(2, "progress.completed", 5)
 
-    assert extend_progress((folded.state, folded.attempts), [target]) is None
+    assert extend_progress(folded.before, [target]) is None
     assert fold(void(1, 0, "e2"), target).state.status == "not_started"
 
 
@@ -220,7 +220,7 @@ def test_a_fold_goes_on_where_facts_only_add() -> None:
         work(4, "progress.completed", 3, version="v2"),
     ]
     stored = fold(*before)
-    extended = extend_progress((stored.state, stored.attempts), added[::-1])
+    extended = extend_progress(stored.before, added[::-1])
     full = fold(*before, *added)
 
     assert extended is not None
@@ -245,7 +245,7 @@ def test_a_fold_goes_on_where_facts_only_add() -> None:
 )
 def test_a_fold_does_not_go_on_where_a_fact_corrects_or_comes_late(added: Fact) -> None:
     stored = fold(work(1, "attempt.graded", 1, attempt=1, score=5), work(2, "progress.started", 5))
-    assert extend_progress((stored.state, stored.attempts), [added]) is None
+    assert extend_progress(stored.before, [added]) is None
 
 
 def test_a_fold_does_not_go_on_where_a_voided_attempt_is_spoken_of_again() -> None:
@@ -253,5 +253,5 @@ def test_a_fold_does_not_go_on_where_a_voided_attempt_is_spoken_of_again() -> No
     graded = work(3, "attempt.graded", 3, attempt=1, score=7)
     stored = fold(*before)
 
-    assert extend_progress((stored.state, stored.attempts), [graded]) is None
+    assert extend_progress(stored.before, [graded]) is None
     assert fold(*before, graded).attempts[0].submitted_at is None

@@ -61,18 +61,14 @@ def without_environment() -> dict[str, Any]:
         "correlated subquery": select(L.c.status).where(OF_L, exists().where(SAME_LEARNER)),
         "in": select(L.c.status).where(OF_L, L.c.learner_key.in_(select(P.c.learner_key))),
         "cte": select(cte.c.learner_key),
-        "union": union_all(
-            select(P.c.learner_key).where(OF_P), select(L.c.learner_key)
-        ),
+        "union": union_all(select(P.c.learner_key).where(OF_P), select(L.c.learner_key)),
         "lateral": select(select(P.c.score).lateral("l").c.score),
         "update": update(P).values(score=1),
         "update by a subquery": update(P)
         .where(OF_P)
         .values(score=select(func.max(M.c.max_score)).scalar_subquery()),
         "delete": delete(P).where(P.c.assignment_id == 1),
-        "delete by a subquery": delete(P).where(
-            OF_P, P.c.learner_key.in_(select(L.c.learner_key))
-        ),
+        "delete by a subquery": delete(P).where(OF_P, P.c.learner_key.in_(select(L.c.learner_key))),
         "insert from": insert(P).from_select(["learner_key"], select(L.c.learner_key)),
     }
 
@@ -83,7 +79,7 @@ def with_environment() -> dict[str, Any]:
     mapped = aliased(Learner)
     return {
         "select": select(P.c.score).where(OF_P),
-        "turned round": select(P.c.score).where(MINE == P.c.environment_id),
+        "turned round": select(P.c.score).where(P.c.environment_id == MINE),
         "with a constant": select(P.c.score).where(P.c.environment_id == literal_column("1")),
         "join": select(P.c.score).join(L, and_(OF_L, SAME_LEARNER)).where(OF_P),
         "join by the environment": select(P.c.score)
@@ -116,11 +112,11 @@ def test_a_statement_with_its_environment_passes(name: str) -> None:
 
 
 LOOSE: dict[str, Callable[[], Any]] = {
-    "two tables that name only each other": lambda: (
-        select(P.c.score).join(L, and_(L.c.environment_id == P.c.environment_id, SAME_LEARNER))
+    "two tables that name only each other": lambda: select(P.c.score).join(
+        L, and_(L.c.environment_id == P.c.environment_id, SAME_LEARNER)
     ),
-    "a table that names only itself": lambda: (
-        select(P.c.score).where(P.c.environment_id == P.c.environment_id)
+    "a table that names only itself": lambda: select(P.c.score).where(
+        P.c.environment_id == P.c.environment_id
     ),
     "a second table of an update": lambda: (
         update(P).where(OF_P, SAME_LEARNER).values(score=L.c.revision)

@@ -181,6 +181,12 @@ def test_rows_are_read_from_json_with_their_types(connection: Connection, store:
     source = rows_from_json(given, list(kinds.items()), store.dialect_name, name="given")
     found = connection.execute(select(source)).mappings().all()
     assert [dict(row) for row in found] == [
-        {"t": "x'y", "i": 2**53 + 1, "n": 0.1, "b": True, "at": datetime(2025, 5, 24, 10, tzinfo=UTC)},
+        {
+            "t": "x'y",
+            "i": 2**53 + 1,
+            "n": 0.1,
+            "b": True,
+            "at": datetime(2025, 5, 24, 10, tzinfo=UTC),
+        },
         {"t": None, "i": None, "n": None, "b": False, "at": None},
     ]

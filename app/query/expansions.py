@@ -1,0 +1,65 @@
+"""What a question brings along: names of navigations in, resolved and bounded expansions out."""
+
+from difflib import get_close_matches
+
+from app.base.errors import BadOption, TooComplex, UnknownField
+from app.catalog.fields import Dataset, Navigation
+from app.query.question import Question
+from app.query.request import Expand
+from app.query.streams import Expansion
+
+
+def make_expansions(
+    question: Question, dataset: Dataset, asked: tuple[Expand, ...], *, depth: int = 1
+) -> tuple[Expansion, ...]:
+    """Resolve what is asked for along with rows of a dataset.
+
+    Raises: TooComplex, UnknownField, BadOption, and what the binding of expressions raises
+    """
+    settings = question.settings
+    if asked and depth > settings.limit_expand_depth:
+        raise TooComplex(f"$expand goes {depth} levels deep; at most {settings.limit_expand_depth}")
+    if depth == 1 and _count_expands(asked) > settings.limit_expand_count:
+        raise TooComplex(f"$expand names over {settings.limit_expand_count} navigations")
+    return tuple(_make_expansion(question, dataset, expand, depth=depth) for expand in asked)
+
+
+def _make_expansion(
+    question: Question, dataset: Dataset, expand: Expand, *, depth: int
+) -> Expansion:
+    navigation = dataset.navigation(expand.navigation)
+    if navigation is None:
+        near = get_close_matches(expand.navigation, [n.name for n in dataset.navigations], n=1)
+        raise UnknownField(
+            f"{dataset.name} has no navigation {expand.navigation[:100]!r}",
+            hint=f"Did you mean {near[0]}?" if near else None,
+        )
+    _check_rows(navigation, expand)
+    target = question.allowed_dataset(navigation.target)
+    return Expansion(
+        navigation,
+        target,
+        question.selected_fields(target, expand.select),
+        make_expansions(question, target, expand.expand, depth=depth + 1),
+        where=question.bind_condition(target, expand.where) if expand.where else None,
+        order=question.bind_total_order(target, expand.order) if navigation.many else (),
+        top=expand.top,
+        skip=expand.skip,
+    )
+
+
+def _check_rows(navigation: Navigation, expand: Expand) -> None:
+    """Refuse what can be asked of several rows only, and numbers that count nothing."""
+    asks_rows = expand.where or expand.order or expand.top is not None or expand.skip
+    if asks_rows and not navigation.many:
+        raise BadOption(
+            f"{navigation.name} leads to one row; $expand takes $select and $expand there",
+            target="$expand",
+        )
+    for name, value in (("$top", expand.top), ("$skip", expand.skip)):
+        if value is not None and not 0 <= value < 2**63:
+            raise BadOption(f"{name} in $expand is {value}; it must be 0 or more", target="$expand")
+
+
+def _count_expands(asked: tuple[Expand, ...]) -> int:
+    return sum(1 + _count_expands(expand.expand) for expand in asked)
