@@ -1,4 +1,4 @@
-"""What tests are made of, valid by default, with a word to spoil: events, rows, callers, questions."""
+"""What tests are made of, valid by default: events, rows, callers, questions."""
 
 import json
 from collections.abc import Iterator, Sequence

@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
+from app.ledger.facts import SETTLED
 from app.store.dialect import insert_missing, insert_rows, update_rows, upsert_rows
 from app.store.engine import Store, snapshot, transaction
 from app.store.tables import Module, Tally
@@ -15,9 +16,7 @@ from tests.builders import NOON, an_environment
 
 TALLY, MODULE = table_of(Tally), table_of(Module)
 KEY = ("environment_id", "source_id", "stream")
-COUNTS = (
-    "received accepted duplicate conflict rejected applied superseded dead waived erased".split()
-)
+COUNTS = ("received", "accepted", "duplicate", "conflict", "rejected", *SETTLED)
 COLUMNS = (*KEY, *COUNTS, "last_received_at")
 
 
@@ -112,8 +111,11 @@ def test_rows_are_updated_by_their_key(store: Store, environment_id: int) -> Non
     with transaction(store) as connection:
         insert_rows(connection, TALLY, COLUMNS, [a_tally(environment_id, "course", 5)])
         update_rows(
-            connection, TALLY, [(8, None, environment_id, 1, "quest")],
-            update=("received", "last_received_at"), key=KEY,
+            connection,
+            TALLY,
+            [(8, None, environment_id, 1, "quest")],
+            update=("received", "last_received_at"),
+            key=KEY,
         )
     assert kept(store, environment_id) == {"quest": (8, None), "course": (5, NOON)}
 
@@ -122,8 +124,12 @@ def test_a_bulk_write_without_the_environment_is_refused(store: Store, environme
     with transaction(store) as connection:
         with pytest.raises(ValueError, match="environment"):
             upsert_rows(
-                connection, TALLY, ("source_id", "stream"), [(1, "quest")],
-                key=("source_id", "stream"), update=(),
+                connection,
+                TALLY,
+                ("source_id", "stream"),
+                [(1, "quest")],
+                key=("source_id", "stream"),
+                update=(),
             )
         with pytest.raises(ValueError, match="environment"):
             update_rows(connection, TALLY, [(1, 1, 1)], update=("received",), key=("source_id",))

@@ -1,4 +1,4 @@
-"""The guard lets no statement on an environment's tables pass that does not name the environment."""
+"""The guard lets no statement on an environment's tables pass that does not name it."""
 
 from collections.abc import Callable
 from typing import Any
@@ -31,7 +31,7 @@ from tests.builders import NOON, an_environment
 
 P, L, M = table_of(Progress), table_of(Learner), table_of(Module)
 INSTANCE = table_of(Instance)
-MINE = bindparam("mine", 1)
+MINE: Any = bindparam("mine", 1)
 OF_P, OF_L, OF_M = (table.c.environment_id == MINE for table in (P, L, M))
 SAME_LEARNER = P.c.learner_key == L.c.learner_key
 OTHER = P.alias("other")
@@ -61,18 +61,14 @@ def without_environment() -> dict[str, Any]:
         "correlated subquery": select(L.c.status).where(OF_L, exists().where(SAME_LEARNER)),
         "in": select(L.c.status).where(OF_L, L.c.learner_key.in_(select(P.c.learner_key))),
         "cte": select(cte.c.learner_key),
-        "union": union_all(
-            select(P.c.learner_key).where(OF_P), select(L.c.learner_key)
-        ),
+        "union": union_all(select(P.c.learner_key).where(OF_P), select(L.c.learner_key)),
         "lateral": select(select(P.c.score).lateral("l").c.score),
         "update": update(P).values(score=1),
         "update by a subquery": update(P)
         .where(OF_P)
         .values(score=select(func.max(M.c.max_score)).scalar_subquery()),
         "delete": delete(P).where(P.c.assignment_id == 1),
-        "delete by a subquery": delete(P).where(
-            OF_P, P.c.learner_key.in_(select(L.c.learner_key))
-        ),
+        "delete by a subquery": delete(P).where(OF_P, P.c.learner_key.in_(select(L.c.learner_key))),
         "insert from": insert(P).from_select(["learner_key"], select(L.c.learner_key)),
     }
 
@@ -83,7 +79,7 @@ def with_environment() -> dict[str, Any]:
     mapped = aliased(Learner)
     return {
         "select": select(P.c.score).where(OF_P),
-        "turned round": select(P.c.score).where(MINE == P.c.environment_id),
+        "turned round": select(P.c.score).where(P.c.environment_id == MINE),
         "with a constant": select(P.c.score).where(P.c.environment_id == literal_column("1")),
         "join": select(P.c.score).join(L, and_(OF_L, SAME_LEARNER)).where(OF_P),
         "join by the environment": select(P.c.score)
@@ -116,11 +112,11 @@ def test_a_statement_with_its_environment_passes(name: str) -> None:
 
 
 LOOSE: dict[str, Callable[[], Any]] = {
-    "two tables that name only each other": lambda: (
-        select(P.c.score).join(L, and_(L.c.environment_id == P.c.environment_id, SAME_LEARNER))
+    "two tables that name only each other": lambda: select(P.c.score).join(
+        L, and_(L.c.environment_id == P.c.environment_id, SAME_LEARNER)
     ),
-    "a table that names only itself": lambda: (
-        select(P.c.score).where(P.c.environment_id == P.c.environment_id)
+    "a table that names only itself": lambda: select(P.c.score).where(
+        P.c.environment_id == P.c.environment_id
     ),
     "a second table of an update": lambda: (
         update(P).where(OF_P, SAME_LEARNER).values(score=L.c.revision)
@@ -143,11 +139,15 @@ def test_the_engine_refuses_before_anything_is_read(store: Store, model: type[SQ
 def test_a_refused_change_changes_nothing(store: Store) -> None:
     environment_id = an_environment(store)
     table = table_of(Environment)
-    with pytest.raises(EnvironmentMissing), transaction(store) as connection:
-        connection.execute(
-            update(table).where(table.c.environment_id == environment_id).values(weight=7)
-        )
-        connection.execute(update(table).values(weight=9))
+    its_row = table.c.environment_id == environment_id
+
+    def change_twice() -> None:
+        with transaction(store) as connection:
+            connection.execute(update(table).where(its_row).values(weight=7))
+            connection.execute(update(table).values(weight=9))
+
+    with pytest.raises(EnvironmentMissing):
+        change_twice()
     with snapshot(store) as connection:
         kept = connection.execute(
             select(table.c.weight).where(table.c.environment_id == environment_id)

@@ -42,7 +42,9 @@ def connection(store: Store) -> Iterator[Connection]:
 
 def written(connection: Connection, *values: Any) -> Any:
     """The object {v0: value, ...} as it comes out of the database and its JSON."""
-    pairs = [part for i, v in enumerate(values) for part in (literal_column(f"'v{i}'"), v)]
+    pairs: list[Any] = [
+        part for i, v in enumerate(values) for part in (literal_column(f"'v{i}'"), v)
+    ]
     row = select(row_text(*pairs).label("j")).subquery()
     text, count = connection.execute(join_rows(row.c.j, row)).one()
     assert count == 1
@@ -181,6 +183,12 @@ def test_rows_are_read_from_json_with_their_types(connection: Connection, store:
     source = rows_from_json(given, list(kinds.items()), store.dialect_name, name="given")
     found = connection.execute(select(source)).mappings().all()
     assert [dict(row) for row in found] == [
-        {"t": "x'y", "i": 2**53 + 1, "n": 0.1, "b": True, "at": datetime(2025, 5, 24, 10, tzinfo=UTC)},
+        {
+            "t": "x'y",
+            "i": 2**53 + 1,
+            "n": 0.1,
+            "b": True,
+            "at": datetime(2025, 5, 24, 10, tzinfo=UTC),
+        },
         {"t": None, "i": None, "n": None, "b": False, "at": None},
     ]
