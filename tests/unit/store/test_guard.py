@@ -87,7 +87,7 @@ def with_environment() -> dict[str, Any]:
         .where(OF_P),
         "alias": select(OTHER.c.score).where(OTHER.c.environment_id == MINE),
         "mapped class": select(P).where(P.c.environment_id == MINE),
-        "mapped alias": select(mapped).where(mapped.environment_id == MINE),  # type: ignore[arg-type]
+        "mapped alias": select(mapped).where(mapped.environment_id == MINE),
         "subquery": select(inner.c.learner_key),
         "correlated": select(L.c.status).where(OF_L, exists().where(OF_P, SAME_LEARNER)),
         "union": union_all(
