@@ -10,6 +10,7 @@ from app.base.errors import (
     NotSupported,
     ScopeMissing,
     TooComplex,
+    TypeMismatch,
     UnknownDataset,
     UnknownField,
 )
@@ -209,3 +210,18 @@ def test_an_expansion_to_many_is_not_offered() -> None:
     request = Request("Things", expand=an_expand("others"))
     with pytest.raises(NotSupported):
         make_plan(request, a_caller(1), SETTINGS, datasets=(things,))
+
+
+@pytest.mark.parametrize(
+    ("where", "words"),
+    [
+        ("-(-9223372036854775808) gt 1", "beyond 64 bits"),
+        ("score mul INF gt 5", "INF can only be compared"),
+        ("INF sub INF eq null", "INF can only be compared"),
+        ("round(-INF) eq 1", "INF can only be compared"),
+    ],
+)
+def test_numbers_that_databases_reckon_differently_are_refused(where: str, words: str) -> None:
+    with pytest.raises(TypeMismatch) as refused:
+        plan_of(replace(PROGRESS, where=where))
+    assert words in refused.value.detail
