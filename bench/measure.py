@@ -54,12 +54,12 @@ def tell(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def resident_bytes(pid: int) -> int:
-    """How much memory a process holds, of its own and shared."""
+def memory_bytes(pid: int) -> int:
+    """How much memory a process holds of its own; pages of mapped files are the system's."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
+        if line.startswith("RssAnon:"):
             return int(line.split()[1]) * 1024
-    raise LookupError(f"process {pid} tells no VmRSS")
+    raise LookupError(f"process {pid} tells no RssAnon")
 
 
 def show_figures(title: str, figures: list[Figure]) -> None:

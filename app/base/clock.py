@@ -13,4 +13,7 @@ def format_time(moment: datetime) -> str:
 
     Source: RFC 3339, section 5.6; the width is fixed, so texts sort as the moments do.
     """
-    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+    if moment.tzinfo is not UTC:
+        moment = moment.astimezone(UTC)
+    # The text of a UTC moment ends in +00:00; isoformat pads the year, strftime does not.
+    return moment.isoformat(timespec="microseconds")[:-6] + "Z"

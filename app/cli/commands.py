@@ -192,7 +192,9 @@ def doctor(as_json: AsJson = False) -> None:
 
 @application.command()
 def ingest(
-    files: Annotated[list[str], typer.Argument(help="NDJSON, CSV or Parquet files.")],
+    files: Annotated[
+        list[str], typer.Argument(help="NDJSON files, also packed (.gz); - reads standard input.")
+    ],
     environment: InEnvironment,
     wait: Annotated[bool, typer.Option("--wait", help="Until all of it is folded.")] = False,
     as_json: AsJson = False,

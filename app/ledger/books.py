@@ -9,7 +9,8 @@ from typing import Any
 
 from sqlalchemy import Connection, func, select
 
-from app.ledger.facts import COUNTS, SETTLED
+from app.ledger.facts import SETTLED
+from app.store.sums import COUNTS
 from app.store.tables import Environment, Event, Quarantine, Source, Tally
 from app.store.tables.columns import table_of
 from app.store.tables.journal import DISPOSITIONS

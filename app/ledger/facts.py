@@ -12,22 +12,11 @@ from sqlalchemy import Connection, literal_column, select
 
 from app.learning.modules import STREAM_NAMES, stream_kind
 from app.ledger.verdict import Facts, Verdict, judge_stream, roll_up
+from app.store.sums import COUNTS
 from app.store.tables import Environment, Event, Source, Stream, Tally
 from app.store.tables.columns import table_of
 from app.store.tables.journal import PENDING
 
-COUNTS = (
-    "received",
-    "accepted",
-    "duplicate",
-    "conflict",
-    "rejected",
-    "applied",
-    "superseded",
-    "dead",
-    "waived",
-    "erased",
-)
 SETTLED = ("applied", "superseded", "dead", "waived", "erased")
 
 

@@ -115,7 +115,7 @@ def _recount_modules(
         part = module_keys[start : start + _IN_LIST]
         restated = _restated_modules(connection, environment_id, part)
         if restated:
-            _recount(connection, environment_id, restated)
+            recount_rollups(connection, environment_id, restated)
 
 
 def _restated_modules(
@@ -146,7 +146,9 @@ def _restated_modules(
     return sorted(found.scalars())
 
 
-def _recount(connection: Connection, environment_id: int, module_keys: Sequence[str]) -> None:
+def recount_rollups(
+    connection: Connection, environment_id: int, module_keys: Sequence[str]
+) -> None:
     """Take all counts of these modules out, and put in what their rows say."""
     rolled, progress = table_of(ProgressByModule), table_of(Progress).c
     names = rolled_columns(ProgressByModule)

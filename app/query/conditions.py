@@ -18,7 +18,6 @@ from sqlalchemy import (
     not_,
     null,
     or_,
-    true,
     type_coerce,
 )
 from sqlalchemy.sql.elements import Grouping
@@ -111,6 +110,11 @@ def _write_literal(literal: Literal) -> ColumnElement[Any]:
     return bindparam(None, value, type_=_SQL_TYPES[literal.type], unique=True)
 
 
+def _write_constant(value: bool) -> ColumnElement[bool]:
+    """True or false as a value: SQLAlchemy would let its own false swallow the environment."""
+    return bindparam(None, value, type_=Boolean(), unique=True)
+
+
 def _write_column(column: Column, frame: DatasetFrame) -> ColumnElement[Any]:
     for name in column.path:
         navigation = frame.dataset.navigation(name)
@@ -140,10 +144,10 @@ def _write_compare(expr: Compare, frame: DatasetFrame, *, exact: bool) -> Column
 
 def _write_null_compare(expr: Compare, frame: DatasetFrame) -> ColumnElement[bool]:
     if expr.operator not in {"eq", "ne"}:
-        return false()
+        return _write_constant(False)
     other = expr.right if _is_null(expr.left) else expr.left
     if _is_null(other):
-        return true() if expr.operator == "eq" else false()
+        return _write_constant(expr.operator == "eq")
     value = write_value(other, frame)
     return value.is_(None) if expr.operator == "eq" else value.is_not(None)
 
@@ -151,7 +155,7 @@ def _write_null_compare(expr: Compare, frame: DatasetFrame) -> ColumnElement[boo
 def _write_among(expr: Among, frame: DatasetFrame, *, exact: bool) -> ColumnElement[bool]:
     left = write_value(expr.left, frame)
     members = [write_value(m, frame) for m in expr.members if not _is_null(m)]
-    found: ColumnElement[bool] = left.in_(members) if members else false()
+    found: ColumnElement[bool] = left.in_(members) if members else _write_constant(False)
     if exact and members:
         found = func.coalesce(found, false())
     if any(_is_null(member) for member in expr.members):

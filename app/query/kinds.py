@@ -6,7 +6,7 @@ Nulls, NaN and words of closed lists are settled here, so that the SQL need not 
 from collections.abc import Sequence
 from dataclasses import replace
 from difflib import get_close_matches
-from math import isnan
+from math import isfinite, isnan
 from typing import NoReturn
 
 from app.base.errors import NotSupported, TypeMismatch
@@ -177,7 +177,7 @@ def calculate(operator: str, left: Expr, right: Expr) -> Expr:
     for side in (left, right):
         if side.type not in NUMBERS | {Type.NULL}:
             raise TypeMismatch(f"{tell_type(side)}; {operator!r} takes numbers")
-        _refuse_nan(side)
+        _refuse_infinite(side)
     if Type.NULL in {left.type, right.type}:
         return NULL
     whole = left.type is right.type is Type.INT and operator != "divby"
@@ -194,6 +194,8 @@ def negate(term: Expr) -> Expr:
     if term.type not in NUMBERS:
         raise TypeMismatch(f"{tell_type(term)}; a minus takes a number")
     if isinstance(term, Literal):
+        if term.type is Type.INT and term.value == -(2**63):
+            raise TypeMismatch(f"the whole number {-term.value} is beyond 64 bits")
         return replace(term, value=-term.value)
     if isinstance(term, Negate):
         return term.term
@@ -215,15 +217,17 @@ def call_function(row: Function, arguments: Sequence[Expr]) -> Expr:
             raise TypeMismatch(
                 f"{tell_type(argument)}; {row.name} takes {phrases} as value {number}"
             )
-        _refuse_nan(argument)
+        _refuse_infinite(argument)
     if any(argument.type is Type.NULL for argument in arguments):
         return NULL
     return Call(row.result, row.name, tuple(arguments))
 
 
-def _refuse_nan(expr: Expr) -> None:
-    if _is_nan(expr):
-        raise TypeMismatch("NaN can only be compared, not reckoned with")
+def _refuse_infinite(expr: Expr) -> None:
+    # The databases disagree on what comes of INF times 0, and on the order of NaN.
+    if isinstance(expr, Literal) and isinstance(expr.value, float) and not isfinite(expr.value):
+        name = "NaN" if isnan(expr.value) else "INF"
+        raise TypeMismatch(f"{name} can only be compared, not reckoned with")
 
 
 # Conditions

@@ -88,7 +88,7 @@ PEOPLE = (
     Parameter("learner", "Only this learner, by key."),
     Parameter("team", "Only learners whose primary team now is this, by key."),
     Parameter("manager", "Only learners whose manager now is this, by key."),
-    Parameter("inactive", "Are inactive learners in?", default="no", values=("no", "yes")),
+    Parameter("inactive", "Whether inactive learners count.", default="no", values=("no", "yes")),
 )
 COMMON = (*MOMENT, *FILTERS, *PEOPLE, *PAGING)
 OF_FACTS = (

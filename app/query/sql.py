@@ -325,9 +325,8 @@ def _sort_value(expr: Expr, frame: DatasetFrame) -> ColumnElement[Any]:
 
 def _within_64_bits(value: ColumnElement[Any]) -> ColumnElement[Any]:
     """A whole number as a cursor can hold it, whatever the type the database reckoned it in."""
-    least: ColumnElement[int]
-    most: ColumnElement[int]
-    least, most = literal_column(str(-(2**63))), literal_column(str(2**63 - 1))
+    least: ColumnElement[Any] = literal_column(str(-(2**63)))
+    most: ColumnElement[Any] = literal_column(str(2**63 - 1))
     return cast(case((value < least, least), (value > most, most), else_=value), BigInteger())
 
 

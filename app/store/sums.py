@@ -14,7 +14,7 @@ from app.store.tables import Tally
 from app.store.tables.columns import table_of
 
 _KEY = ("environment_id", "source_id", "stream")
-_COUNTS = (
+COUNTS = (
     "received",
     "accepted",
     "duplicate",
@@ -59,16 +59,16 @@ def add_tallies(connection: Connection, environment_id: int, deltas: Iterable[Ta
     for delta in sorted(deltas, key=lambda delta: (delta.source_id, delta.stream)):
         moments = {"last_received_at": delta.received_at, "last_applied_at": delta.applied_at}
         told = {name: moment for name, moment in moments.items() if moment is not None}
-        counts = [getattr(delta, name) for name in _COUNTS]
+        counts = [getattr(delta, name) for name in COUNTS]
         row = (environment_id, delta.source_id, delta.stream, *counts, *told.values())
         by_moments.setdefault(tuple(told), []).append(row)
     for told_names, rows in by_moments.items():
         upsert_rows(
             connection,
             table_of(Tally),
-            (*_KEY, *_COUNTS, *told_names),
+            (*_KEY, *COUNTS, *told_names),
             rows,
             key=_KEY,
             update=told_names,
-            added=_COUNTS,
+            added=COUNTS,
         )

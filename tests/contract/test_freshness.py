@@ -8,9 +8,10 @@ import pytest
 
 from app.base.config import Settings
 from app.http.freshness import freshness_headers
-from app.ledger.facts import COUNTS, Freshness, StreamLag
+from app.ledger.facts import Freshness, StreamLag
 from app.ledger.verdict import MANIFEST_MISSING, State, Verdict
 from app.store.engine import Store, transaction
+from app.store.sums import COUNTS
 from app.store.tables import Stream
 from app.store.tables.columns import table_of
 from tests.contract.site import Caller, an_event, open_site

@@ -40,7 +40,11 @@ def a_field(*paths: str) -> Strategy:
 
 def a_literal(*values: Any) -> Strategy:
     """One of these values."""
-    return st.sampled_from([Said(_spell(value), lambda _, v=value: v) for value in values])
+    return st.sampled_from([_literal(value) for value in values])
+
+
+def _literal(value: Any) -> Said:
+    return Said(_spell(value), lambda _: value)
 
 
 def _spell(value: Any) -> str:
@@ -190,7 +194,9 @@ def _compare(name: str) -> Callable[[Any, Any], bool]:
         return lambda left, right: left == right
     if name == "ne":
         return lambda left, right: left != right
-    return lambda left, right: left is not None and right is not None and _ORDERED[name](left, right)
+    return lambda left, right: (
+        left is not None and right is not None and _ORDERED[name](left, right)
+    )
 
 
 def comparisons(values: Strategy, *names: str) -> Strategy:

@@ -1,7 +1,7 @@
 """Stores that several databases share for a module of property tests, and one set of odd rows.
 
-The rows are drawn with a seed: nulls, ties, odd texts, keys that lead nowhere. `fields_of` tells what
-a question must see in each, without asking any database.
+The rows are drawn with a seed: nulls, ties, odd texts, keys that lead nowhere. `fields_of` tells
+what a question must see in each, without asking any database.
 """
 
 from collections.abc import Iterator
@@ -158,7 +158,27 @@ def _progress(number: int, chance: Random) -> dict[str, Any]:
     )
 
 
-OWN = ["assignment_id", "learner_key", "module_key", "module_type", "status", "cycle", "percent_complete", "module_version", "reason", "score", "max_score", "passed", "mandatory", "attempts", "time_spent_s", "due_at", "completed_at", "waived_at", "assigned_at"]
+OWN = [
+    "assignment_id",
+    "learner_key",
+    "module_key",
+    "module_type",
+    "status",
+    "cycle",
+    "percent_complete",
+    "module_version",
+    "reason",
+    "score",
+    "max_score",
+    "passed",
+    "mandatory",
+    "attempts",
+    "time_spent_s",
+    "due_at",
+    "completed_at",
+    "waived_at",
+    "assigned_at",
+]
 
 
 def fields_of(rows: Rows) -> dict[int, dict[str, Any]]:

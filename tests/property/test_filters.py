@@ -33,6 +33,9 @@ def found_by(world: World, kind: str, text: str) -> list[int]:
 @given(said=conditions)
 @example(said=Said("not (score gt 10)", lambda row: not (row["score"] or 0) > 10))
 @example(said=Said("score ne 2.5", lambda row: row["score"] != 2.5))
+@example(said=Said("null ne null", lambda _: False))
+@example(said=Said("not (null eq null)", lambda _: False))
+@example(said=Said("score in (null) or score in ()", lambda row: row["score"] is None))
 @example(said=Said("passed eq null", lambda row: row["passed"] is None))
 def test_every_database_finds_what_the_rules_say(world: World, said: Said) -> None:
     note(said.text)

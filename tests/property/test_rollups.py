@@ -179,7 +179,7 @@ def filled(store: Store, settings: Settings) -> int:
     """An environment with progress of many kinds."""
     environment_id = an_open_environment(store)
     kinds = ("progress.started", "progress.completed", "assignment.made")
-    events = [
+    events: list[tuple[str, dict[str, Any], int]] = [
         (
             kinds[n % 3],
             {

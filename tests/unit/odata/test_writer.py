@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import orjson
 import pytest
 
-from app.ledger.facts import COUNTS, Freshness, StreamLag
+from app.ledger.facts import Freshness, StreamLag
 from app.ledger.verdict import State, Verdict
 from app.odata.writer import (
     entity_context,
@@ -18,6 +18,7 @@ from app.odata.writer import (
     write_raw_value,
     write_service,
 )
+from app.store.sums import COUNTS
 from tests.unit.odata.bookshop import AUTHORS, BOOKS, PRINTS, ROOT, shop
 
 VERDICT = Verdict(State.UNKNOWN, "manifest_missing")

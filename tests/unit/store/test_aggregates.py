@@ -1,6 +1,7 @@
 """Percentiles and deviations: both databases against Python."""
 
 from statistics import median, pstdev, quantiles
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -19,7 +20,7 @@ NUMBERS = st.lists(
 def ask(store: Store, numbers: list[float | None]) -> list[float | None]:
     """Median, 10th and 90th percentile and deviation of numbers, by the database."""
     rows = union_all(*(select(cast(literal(x), Double()).label("x")) for x in numbers)).subquery()
-    asked = select(
+    asked: Any = select(
         *(Percentile(literal_column(share), rows.c.x) for share in ("0.5", "0.1", "0.9")),
         Deviation(rows.c.x),
     )

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -61,7 +62,7 @@ def test_the_offsets_of_a_zone_change_at_the_very_second(zone: str) -> None:
 def test_spans_are_counted_alike_on_both_databases(store: Store) -> None:
     first = datetime(2025, 3, 1, 12, 0, 0, 999999, tzinfo=UTC)
     second = datetime(2025, 3, 2, 12, 0, 1, 1, tzinfo=UTC)
-    asked = select(
+    asked: Any = select(
         SecondsFrom(literal(first, UtcDateTime()), literal(second, UtcDateTime())),
         SecondsFrom(literal(second, UtcDateTime()), literal(first, UtcDateTime())),
         DaysFrom(literal("2025-02-27"), literal("2025-03-02")),

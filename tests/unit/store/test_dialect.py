@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
+from app.ledger.facts import SETTLED
 from app.store.dialect import insert_missing, insert_rows, update_rows, upsert_rows
 from app.store.engine import Store, snapshot, transaction
 from app.store.tables import Module, Tally
@@ -15,9 +16,7 @@ from tests.builders import NOON, an_environment
 
 TALLY, MODULE = table_of(Tally), table_of(Module)
 KEY = ("environment_id", "source_id", "stream")
-COUNTS = (
-    ["received", "accepted", "duplicate", "conflict", "rejected", "applied", "superseded", "dead", "waived", "erased"]
-)
+COUNTS = ("received", "accepted", "duplicate", "conflict", "rejected", *SETTLED)
 COLUMNS = (*KEY, *COUNTS, "last_received_at")
 
 

@@ -1,12 +1,13 @@
 """Transactions commit whole or not at all; a snapshot sees one state and is stopped in time."""
 
 import threading
+from contextlib import suppress
 
 import pytest
-from sqlalchemy import func, literal_column, select, text, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import Connection, func, literal_column, select, text, update
+from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from app.base.errors import StoreBusy, TooExpensive
+from app.base.errors import AppError, StoreBusy, TooExpensive
 from app.store.engine import Store, close_store, open_store, snapshot, transaction
 from app.store.tables import Environment
 from app.store.tables.columns import table_of
@@ -21,7 +22,7 @@ def revision_of(store: Store, environment_id: int) -> int:
         return _read_revision(connection, environment_id)
 
 
-def _read_revision(connection, environment_id: int) -> int:  # type: ignore[no-untyped-def]
+def _read_revision(connection: Connection, environment_id: int) -> int:
     row = connection.execute(
         select(TABLE.c.last_revision).where(TABLE.c.environment_id == environment_id)
     )
@@ -36,11 +37,15 @@ def test_what_a_transaction_wrote_is_there_afterwards(store: Store) -> None:
 
 def test_a_transaction_that_fails_leaves_nothing(store: Store) -> None:
     environment_id = an_environment(store)
-    with pytest.raises(KeyError), transaction(store) as connection:
-        connection.execute(
-            update(TABLE).where(TABLE.c.environment_id == environment_id).values(last_revision=7)
-        )
-        raise KeyError("midway")
+    its_row = TABLE.c.environment_id == environment_id
+
+    def fail_midway() -> None:
+        with transaction(store) as connection:
+            connection.execute(update(TABLE).where(its_row).values(last_revision=7))
+            raise KeyError("midway")
+
+    with pytest.raises(KeyError):
+        fail_midway()
     assert revision_of(store, environment_id) == 0
 
 
@@ -69,11 +74,8 @@ def test_a_snapshot_sees_one_state_while_others_write(store: Store) -> None:
 def test_a_snapshot_changes_nothing(store: Store) -> None:
     environment_id = an_environment(store)
     statement = update(TABLE).where(TABLE.c.environment_id == environment_id)
-    try:
-        with snapshot(store) as connection:
-            connection.execute(statement.values(last_revision=5))
-    except Exception as error:
-        assert "read-only" in str(error) or "readonly" in str(error)
+    with suppress(AppError, DBAPIError), snapshot(store) as connection:
+        connection.execute(statement.values(last_revision=5))
     assert revision_of(store, environment_id) == 0
 
 

@@ -1,4 +1,4 @@
-"""The guard lets no statement on an environment's tables pass that does not name the environment."""
+"""The guard lets no statement on an environment's tables pass that does not name it."""
 
 from collections.abc import Callable
 from typing import Any
@@ -31,7 +31,7 @@ from tests.builders import NOON, an_environment
 
 P, L, M = table_of(Progress), table_of(Learner), table_of(Module)
 INSTANCE = table_of(Instance)
-MINE = bindparam("mine", 1)
+MINE: Any = bindparam("mine", 1)
 OF_P, OF_L, OF_M = (table.c.environment_id == MINE for table in (P, L, M))
 SAME_LEARNER = P.c.learner_key == L.c.learner_key
 OTHER = P.alias("other")
@@ -87,7 +87,7 @@ def with_environment() -> dict[str, Any]:
         .where(OF_P),
         "alias": select(OTHER.c.score).where(OTHER.c.environment_id == MINE),
         "mapped class": select(P).where(P.c.environment_id == MINE),
-        "mapped alias": select(mapped).where(mapped.environment_id == MINE),  # type: ignore[arg-type]
+        "mapped alias": select(mapped).where(mapped.environment_id == MINE),
         "subquery": select(inner.c.learner_key),
         "correlated": select(L.c.status).where(OF_L, exists().where(OF_P, SAME_LEARNER)),
         "union": union_all(
@@ -139,11 +139,15 @@ def test_the_engine_refuses_before_anything_is_read(store: Store, model: type[SQ
 def test_a_refused_change_changes_nothing(store: Store) -> None:
     environment_id = an_environment(store)
     table = table_of(Environment)
-    with pytest.raises(EnvironmentMissing), transaction(store) as connection:
-        connection.execute(
-            update(table).where(table.c.environment_id == environment_id).values(weight=7)
-        )
-        connection.execute(update(table).values(weight=9))
+    its_row = table.c.environment_id == environment_id
+
+    def change_twice() -> None:
+        with transaction(store) as connection:
+            connection.execute(update(table).where(its_row).values(weight=7))
+            connection.execute(update(table).values(weight=9))
+
+    with pytest.raises(EnvironmentMissing):
+        change_twice()
     with snapshot(store) as connection:
         kept = connection.execute(
             select(table.c.weight).where(table.c.environment_id == environment_id)

@@ -42,7 +42,10 @@ def connection(store: Store) -> Iterator[Connection]:
 
 def written(connection: Connection, *values: Any) -> Any:
     """The object {v0: value, ...} as it comes out of the database and its JSON."""
-    pairs = [part for i, v in enumerate(values) for part in (literal_column(f"'v{i}'"), v)]
+    pairs: list[Any] = []
+    for number, value in enumerate(values):
+        name: Any = literal_column(f"'v{number}'")
+        pairs += [name, value]
     row = select(row_text(*pairs).label("j")).subquery()
     text, count = connection.execute(join_rows(row.c.j, row)).one()
     assert count == 1

@@ -1,0 +1,91 @@
+"""Which streams a question touches: narrowed only where a condition truly restricts it."""
+
+import pytest
+
+from app.learning.modules import MODULE_TYPE_NAMES, STREAM_NAMES
+from app.query.plan import make_plan
+from app.query.request import Aggregate, Expand, Request
+from tests.builders import a_caller, some_settings
+
+ALL = set(MODULE_TYPE_NAMES)
+OWN = {"assignments"}
+
+
+def streams_of(request: Request) -> set[str]:
+    return set(make_plan(request, a_caller(1), some_settings()).shape.streams)
+
+
+def streams_where(condition: str) -> set[str]:
+    return streams_of(Request("LearnerProgress", select=("status",), where=condition)) - OWN
+
+
+@pytest.mark.parametrize(
+    ("condition", "expected"),
+    [
+        ("", ALL),
+        ("score gt 5", ALL),
+        ("module_type eq 'quest'", {"quest"}),
+        ("'quest' eq module_type", {"quest"}),
+        ("module_type in ('quest','ilt')", {"quest", "ilt"}),
+        ("module_type eq 'quest' or module_type eq 'ilt'", {"quest", "ilt"}),
+        ("module_type eq 'quest' and score gt 5", {"quest"}),
+        ("module_type in ('quest','ilt') and module_type eq 'ilt'", {"ilt"}),
+        ("module_type eq 'quest' and module_type eq 'ilt'", set()),
+        ("(module_type eq 'quest' and score gt 1) or module_type eq 'ilt'", {"quest", "ilt"}),
+        ("module_type eq 'quest' or score gt 5", ALL),
+        ("module_type ne 'quest'", ALL),
+        ("not (module_type eq 'quest')", ALL),
+        ("not (module_type ne 'quest')", ALL),
+        ("module_type eq null", ALL),
+        ("module_type in ('quest',null)", ALL),
+        ("module_type eq 'quest' or module_type eq null", ALL),
+        ("(module_type eq 'quest') eq false", ALL),
+    ],
+)
+def test_a_condition_narrows_only_where_it_restricts(condition: str, expected: set[str]) -> None:
+    assert streams_where(condition) == expected
+
+
+@pytest.mark.parametrize(
+    ("request_", "expected"),
+    [
+        (Request("LearnerProgress", select=("team_key",)), {"assignments", "people"}),
+        (Request("LearnerProgress", select=("module_name",)), {"assignments", "catalog"}),
+        (Request("LearnerProgress", select=("status",), order_text="module_name"), {"catalog"}),
+        (Request("LearnerProgress", select=("status",), where="team_key eq 't'"), {"people"}),
+        (Request("LearnerProgress", select=("status",), where="learner/status eq 'x'"), {"people"}),
+        (
+            Request("LearnerProgress", select=("status",), order_text="length(module/name)"),
+            {"catalog"},
+        ),
+        (Request("LearnerProgress", select=("status",), expand=(Expand("learner"),)), {"people"}),
+        (
+            Request(
+                "LearnerProgress",
+                select=("status",),
+                expand=(Expand("learner", expand=(Expand("manager"),)),),
+            ),
+            {"people"},
+        ),
+        (Request("LearnerProgress", group=("series_name",)), {"catalog"}),
+        (Request("LearnerProgress", aggregates=(Aggregate("completed"),)), {"assignments"}),
+    ],
+)
+def test_what_is_read_beside_the_rows_counts_too(request_: Request, expected: set[str]) -> None:
+    assert streams_of(request_) - ALL - OWN == expected - OWN
+    assert streams_of(request_) >= ALL
+
+
+def test_an_aggregate_over_a_joined_field_touches_its_stream() -> None:
+    counted = (Aggregate("teams", "distinct", "team_key"),)
+    assert "people" in streams_of(Request("LearnerProgress", aggregates=counted))
+
+
+def test_dimensions_touch_their_own_stream_only() -> None:
+    assert streams_of(Request("Learners")) == {"people"}
+    assert streams_of(Request("Series")) == {"catalog"}
+
+
+def test_the_lag_is_about_every_stream_or_the_one_asked_for() -> None:
+    assert streams_of(Request("IngestionLag")) == set(STREAM_NAMES)
+    assert streams_of(Request("IngestionLag", key={"stream": "people"})) == {"people"}
