@@ -16,6 +16,7 @@ from sqlalchemy import Table
 from sqlmodel import SQLModel
 
 from app.learning.modules import MODULE_TYPE_NAMES
+from app.processing.rollup_rows import recount_rollups
 from app.store.dialect import insert_rows
 from app.store.engine import Store, close_store, open_store, transaction
 from app.store.tables import Learner, Module, Progress, Series, Team
@@ -65,10 +66,13 @@ def _fill(store: Store, rows: int) -> None:
     for model, make, size in makers:
         table = table_of(model)
         numbers = iter(range(size))
-        while chunk := [make(number) for number in islice(numbers, 20_000)]:
+        unsaid = {n: f.default for n, f in model.model_fields.items() if not f.is_required()}
+        while chunk := [unsaid | make(number) for number in islice(numbers, 20_000)]:
             with transaction(store) as connection:
                 names = list(chunk[0])
                 insert_rows(connection, table, names, list(_tuples(table, names, chunk)))
+    with transaction(store) as connection:
+        recount_rollups(connection, 1, [f"m{number}" for number in range(_MODULES)])
 
 
 def _tuples(table: Table, names: Sequence[str], rows: list[Row]) -> Iterator[tuple[Any, ...]]:
