@@ -21,7 +21,7 @@ def unpack_body(body: bytes | Iterable[bytes], encoding: str | None, settings: S
     """Give the plain bytes of a body.
 
     Raises: BodyEncodingUnknown, BodyTooLarge, BodyNotUnpacked
-    Source: docs/rest.md, "Limits"; RFC 1952
+    Source: docs/settings.md, "Limits"; RFC 1952
     """
     word = (encoding or "").strip().lower()
     chunks = (body,) if isinstance(body, bytes) else body

@@ -1,7 +1,7 @@
 """Work in turn: claim, hold, finish, put off, bury; leases with fencing tokens.
 
 A lease is a hint that saves double work, never a promise: who holds an older token than the row
-changes nothing. Source: docs/processing.md.
+changes nothing. Source: docs/decisions/0010, 0011.
 """
 
 import secrets

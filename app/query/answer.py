@@ -132,15 +132,12 @@ class _Reading:
         edge = self._run(statement, {OFFSET_BIND: self.skip + row_count - 1}).all()
         if len(edge) < 2:
             return None
-        cursor = Cursor(self._cursor_values(edge[0]), left, self.as_of)
+        # SQLite gives moments as their text, which sorts as they do.
+        cursor = Cursor(tuple(edge[0]), left, self.as_of)
         secret = signing_secret(self.connection, self.plan.settings)
         return write_token(
             cursor, self.plan.request, environment_id=self.plan.environment_id, secret=secret
         )
-
-    def _cursor_values(self, row: Any) -> tuple[Any, ...]:
-        """Sort values as Python values; SQLite gives moments as their text, which sorts alike."""
-        return tuple(row)
 
     def _run(self, page: PageStatement, values: dict[str, Any]) -> Any:
         bound: dict[str, Any] = {
