@@ -16,6 +16,7 @@ from sqlmodel.sql.sqltypes import AutoString
 import app.store.tables  # noqa: F401 - fills the metadata
 from app.base.config import Settings
 from app.store.tables.columns import Long
+from app.store.tables.past import create_triggers, drop_triggers
 
 MIGRATION_LOCK = 4_211_965  # any number, as long as nobody else takes it
 
@@ -56,7 +57,10 @@ def run_on(connection: Connection) -> None:
         if connection.dialect.name == "postgresql":
             connection.execute(text(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"))
             connection.execute(text("SET LOCAL lock_timeout = '5s'"))
+        # Off while tables change, then on again for the columns that there are now.
+        drop_triggers(connection)
         context.run_migrations()
+        create_triggers(connection)
 
 
 def run_by_url(url: str) -> None:

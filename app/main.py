@@ -24,11 +24,16 @@ from app.worker import Worker
 
 VERSION = "0.1.0"
 ODATA_PATH = "/odata/v4"
+COMPLETE_PATH = f"{ODATA_PATH}/complete"
 _COMPRESSED_FROM_BYTES = 1000
 _ALLOWED_HEADERS = (
     "Authorization",
     "Content-Type",
     "Idempotency-Key",
+    "If-Match",
+    "If-None-Match",
+    "OData-MaxVersion",
+    "OData-Version",
     "Prefer",
     "X-API-Key",
     "X-Experience-API-Version",
@@ -70,6 +75,8 @@ def create_app(settings: Settings, *, store: Store | None = None, worker: bool =
     install_rest(application)
     install_docs(application)
     application.add_route("/", _answer_root, include_in_schema=False)
+    complete_only = odata_application(settings, opened, mounted_at=COMPLETE_PATH, floor="complete")
+    application.mount(COMPLETE_PATH, complete_only)
     application.mount(ODATA_PATH, odata_application(settings, opened))
     install_errors(application)
     _install_middleware(application, settings)

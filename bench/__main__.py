@@ -5,13 +5,19 @@ import json
 from collections.abc import Callable
 
 from bench.extract import run_extract
+from bench.fold import run_fold_bench
+from bench.group import run_group_bench
 from bench.ingest import run_ingest_bench
+from bench.ledger import run_ledger
 from bench.measure import Figure, as_json, show_figures, tell
 from bench.real import run_real
 
 BENCHES: tuple[tuple[str, str, Callable[[], list[Figure]]], ...] = (
     ("extract", "Extract of 1,000,000 rows of LearnerProgress over OData", run_extract),
     ("ingest", "Ingest of 1,000-event batches over HTTP, durable", run_ingest_bench),
+    ("fold", "An event folded and projected, by family, beside bare writes", run_fold_bench),
+    ("group", "Groups over 1,000,000 rows, from rollups and from rows", run_group_bench),
+    ("ledger", "The ledger: its share of ingest, exchange of what is missing, verdict", run_ledger),
     ("real", "The main job on OULAD, 15 environments", run_real),
 )
 

@@ -2,11 +2,14 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import fields, replace
 from datetime import datetime
 from typing import Any, Protocol
 from urllib.parse import quote, urlsplit
 
 from bench.oulad import Figures
+
+FIGURES_EACH = len(fields(Figures)) - 1
 
 
 class Ask(Protocol):
@@ -18,25 +21,48 @@ class Ask(Protocol):
 
 
 def figures_by_odata(ask: Ask, *, module_types: list[str], as_of: datetime) -> list[Figures]:
-    """Count and average by filters of the feed, with nothing but its rows."""
-    moment = as_of.strftime("%Y-%m-%dT%H:%M:%SZ")
+    """Count and add up by filters of the feed, with nothing but its rows."""
+    moment = _write(as_of)
     found = []
     for name in module_types:
-        done = f"module_type eq '{name}' and completed_at le {moment}"
+        of_type = f"module_type eq '{name}'"
+        done = f"{of_type} and completed_at le {moment}"
         late = (
-            f"module_type eq '{name}' and due_at lt {moment} and not (completed_at le {moment}"
+            f"{of_type} and due_at lt {moment} and not (completed_at le {moment}"
             f" or waived_at le {moment} or ended_at le {moment})"
         )
-        scored = f"{done} and score ne null"
-        scores = [row["score"] for row in walk(ask, f"$filter={quote(scored)}&$select=score")]
-        average = sum(scores) / len(scores) if scores else None
-        found.append(Figures(name, _count(ask, done), average, _count(ask, late)))
+        scored = walk(ask, "LearnerProgress", f"{done} and score ne null", select="score")
+        scores = [row["score"] for row in scored]
+        started = f"{of_type} and started_at le {moment}"
+        opened = list(walk(ask, "Activity", started, select="clicks,counted_s"))
+        present = f"{of_type} and outcome eq 'attended' and marked_at le {moment}"
+        tried = f"{of_type} and (submitted_at le {moment} or graded_at le {moment})"
+        parts = f"{of_type} and status eq 'done' and done_at le {moment}"
+        found.append(
+            Figures(
+                name,
+                completed=_count(ask, "LearnerProgress", done),
+                average_score=sum(scores) / len(scores) if scores else None,
+                overdue=_count(ask, "LearnerProgress", late),
+                passed=_count(ask, "LearnerProgress", f"{done} and passed"),
+                not_passed=_count(ask, "LearnerProgress", f"{done} and passed eq false"),
+                attempts=_count(ask, "Attempts", tried),
+                parts_done=_count(ask, "PartProgress", parts),
+                attended=_count(ask, "SessionAttendance", present),
+                clicks=sum(row["clicks"] for row in opened),
+                time_spent_s=sum(row["counted_s"] for row in opened),
+            )
+        )
     return found
 
 
-def walk(ask: Ask, options: str) -> Iterator[dict[str, Any]]:
-    """Every row of LearnerProgress that these options choose, page by page."""
-    path = f"/odata/v4/LearnerProgress?{options}"
+def _write(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def walk(ask: Ask, name: str, where: str, *, select: str) -> Iterator[dict[str, Any]]:
+    """Every row of a set that this filter chooses, page by page."""
+    path = f"/odata/v4/{name}?$filter={quote(where)}&$select={select}"
     while path:
         page = ask("GET", path)
         yield from page["value"]
@@ -44,47 +70,49 @@ def walk(ask: Ask, options: str) -> Iterator[dict[str, Any]]:
         path = f"{link.path}?{link.query}" if link.path else ""
 
 
-def _count(ask: Ask, condition: str) -> int:
-    return int(ask("GET", f"/odata/v4/LearnerProgress/$count?$filter={quote(condition)}"))
+def _count(ask: Ask, name: str, condition: str) -> int:
+    return int(ask("GET", f"/odata/v4/{name}/$count?$filter={quote(condition)}"))
+
+
+def _questions(moment: str) -> tuple[tuple[str, list[dict[str, str]], str], ...]:
+    """What is asked by module type: a dataset, its numbers, a condition."""
+    clicks = {"field": "clicks", "aggregate": "sum", "as": "clicks"}
+    scores = {"field": "score", "aggregate": "average", "as": "average_score"}
+    judged = [{"measure": name} for name in ("completed", "overdue", "passed", "not_passed")]
+    counted = {"aggregate": "count"}
+    tried = f"submitted_at le {moment} or graded_at le {moment}"
+    return (
+        ("LearnerProgress", judged, ""),
+        ("LearnerProgress", [scores], f"completed_at le {moment} and score ne null"),
+        ("Attempts", [counted | {"as": "attempts"}], tried),
+        (
+            "PartProgress",
+            [counted | {"as": "parts_done"}],
+            f"status eq 'done' and done_at le {moment}",
+        ),
+        ("SessionAttendance", [{"measure": "attended"}], ""),
+        ("Activity", [clicks, {"measure": "time_spent_s"}], f"started_at le {moment}"),
+    )
 
 
 def figures_by_rest(ask: Ask, *, as_of: datetime) -> list[Figures]:
-    """Group by module type: two measures, and the average of the completed ones' scores."""
-    moment = as_of.strftime("%Y-%m-%dT%H:%M:%SZ")
-    counts = ask(
-        "POST",
-        "/v1/query",
-        {
-            "dataset": "LearnerProgress",
-            "select": ["module_type", {"measure": "completed"}, {"measure": "overdue"}],
-            "as_of": moment,
-        },
+    """Group each dataset by module type and take its measures and aggregates."""
+    moment = _write(as_of)
+    told: dict[str, dict[str, Any]] = {}
+    for dataset, numbers, where in _questions(moment):
+        body = {"dataset": dataset, "select": ["module_type", *numbers], "as_of": moment}
+        for row in ask("POST", "/v1/query", body | ({"where": where} if where else {}))["rows"]:
+            values = {name: value for name, value in row.items() if value is not None}
+            told.setdefault(row["module_type"], {}).update(values)
+    names = {field.name for field in fields(Figures)}
+    found = (
+        Figures(**{name: value for name, value in row.items() if name in names})
+        for row in told.values()
     )
-    averages = ask(
-        "POST",
-        "/v1/query",
-        {
-            "dataset": "LearnerProgress",
-            "select": [
-                "module_type",
-                {"field": "score", "aggregate": "average", "as": "average_score"},
-            ],
-            "where": f"completed_at le {moment} and score ne null",
-            "as_of": moment,
-        },
+    return sorted(
+        (one for one in found if one != Figures(one.module_type)),
+        key=lambda figures: figures.module_type,
     )
-    by_type = {row["module_type"]: row["average_score"] for row in averages["rows"]}
-    found = [
-        Figures(
-            row["module_type"],
-            row["completed"],
-            by_type.get(row["module_type"]),
-            row["overdue"],
-        )
-        for row in counts["rows"]
-        if row["completed"] or row["overdue"]
-    ]
-    return sorted(found, key=lambda figures: figures.module_type)
 
 
 def differences(left: list[Figures], right: list[Figures]) -> list[str]:
@@ -100,7 +128,7 @@ def differences(left: list[Figures], right: list[Figures]) -> list[str]:
 
 
 def _agree(one: Figures, other: Figures) -> bool:
-    if (one.completed, one.overdue) != (other.completed, other.overdue):
+    if replace(one, average_score=None) != replace(other, average_score=None):
         return False
     if one.average_score is None or other.average_score is None:
         return one.average_score is other.average_score

@@ -43,7 +43,7 @@ def filled_database(rows: int) -> Path:
     draft.unlink(missing_ok=True)
     prepare_database(draft, ["bench"], source="bench")
     store = open_store(f"sqlite:///{draft}")
-    _fill(store, rows)
+    fill_store(store, rows)
     close_store(store)
     draft.rename(path)
     return path
@@ -54,7 +54,8 @@ def _columns() -> list[tuple[str, list[str]]]:
     return [(table.name, [repr(column.type) for column in table.columns]) for table in tables]
 
 
-def _fill(store: Store, rows: int) -> None:
+def fill_store(store: Store, rows: int) -> None:
+    """Write so many rows of progress, and what they refer to, into environment 1."""
     learners = -(-rows // _MODULES_EACH)
     makers: tuple[tuple[type[SQLModel], Callable[[int], Row], int], ...] = (
         (Team, _team, _TEAMS),

@@ -14,7 +14,9 @@ from pathlib import Path
 
 import orjson
 
-from app.cli.simulate import COMPANIES, SOURCES, Event, batched, make_world, simulate_history
+from app.cli.simulation.company import COMPANIES, SOURCES, make_world
+from app.cli.simulation.history import simulate_history
+from app.cli.simulation.pen import Event, batched
 from app.intake.sources import add_source
 from app.store.engine import close_store, open_store, transaction
 from bench.measure import ROUNDS, Figure, interleave, tell

@@ -27,12 +27,24 @@ class Figures:
     completed: learners' modules that were completed
     average_score: of the completed ones that have a score, 0 to 100; None where none has
     overdue: due before the moment, neither completed nor withdrawn from
+    passed, not_passed: completed ones that were judged
+    attempts: submissions
+    parts_done: items of the coursework that were handed in
+    attended: days of live rooms on which a learner was there
+    clicks: of activity; time_spent_s: half an hour for each day a learner was active in a module
     """
 
     module_type: str
-    completed: int
-    average_score: float | None
-    overdue: int
+    completed: int = 0
+    average_score: float | None = None
+    overdue: int = 0
+    passed: int = 0
+    not_passed: int = 0
+    attempts: int = 0
+    parts_done: int = 0
+    attended: int = 0
+    clicks: int = 0
+    time_spent_s: int = 0
 
 
 def find_oulad() -> Path | None:
@@ -106,20 +118,37 @@ def expected_figures(
     """What the source tables say of each module type of an environment, by its name."""
     rows = connection.execute(
         """
-        with done as (select user_id, module_id, module_type, max(score) as score from ev
-                      where env_id = $env and event_type = 'completed' and occurred_on <= $day
-                      group by all),
+        with happened as (select * from ev where env_id = $env and occurred_on <= $day),
+             done as (select user_id, module_id, module_type, max(score) as score,
+                             bool_or(passed) as passed
+                      from happened where event_type = 'completed' group by all),
              late as (select d.module_type, count(*) as overdue
                       from users u join due d using (env_id)
                       where u.env_id = $env and d.due_on < $day
                         and (u.unregistered_on is null or u.unregistered_on > $day)
                         and (u.user_id, d.module_id) not in (select user_id, module_id from done)
                       group by all),
-             counts as (select module_type, count(*) as completed, avg(score) as average_score
-                        from done group by all)
-        select t.module_type, coalesce(completed, 0), average_score, coalesce(overdue, 0)
-        from (select module_type from done union select module_type from late) t
+             counts as (select module_type, count(*) as completed, avg(score) as average_score,
+                               count(*) filter (passed) as passed,
+                               count(*) filter (not passed) as not_passed
+                        from done group by all),
+             tasks as (select module_type, count(*) as n from happened
+                       where source_ref like 'sa:%' group by all),
+             rooms as (select count(*) as attended from happened where module_type = 'ilt'),
+             opened as (select module_type, sum(clicks) as clicks,
+                               1800 * count(distinct (user_id, module_id, occurred_on)) as seconds
+                        from happened where clicks is not null and module_type <> 'ilt'
+                        group by all)
+        select t.module_type, coalesce(completed, 0), average_score, coalesce(overdue, 0),
+               coalesce(passed, 0), coalesce(not_passed, 0),
+               case when t.module_type <> 'checklist' then coalesce(tasks.n, 0) else 0 end,
+               case when t.module_type = 'checklist' then coalesce(tasks.n, 0) else 0 end,
+               case when t.module_type = 'ilt' then attended else 0 end,
+               coalesce(clicks, 0)::bigint, coalesce(seconds, 0)
+        from (select module_type from happened where event_type not in ('enrolled', 'unenrolled')
+              union select module_type from late) t
              left join counts using (module_type) left join late using (module_type)
+             left join tasks using (module_type) left join opened using (module_type), rooms
         order by t.module_type
         """,
         {"env": environment, "day": as_of.date()},

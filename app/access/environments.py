@@ -1,4 +1,4 @@
-"""Environments made and listed. A caller's key names one; nothing from outside names another."""
+"""Environments made, weighed, listed. A caller's key names one; nothing else from outside does."""
 
 import re
 from dataclasses import dataclass
@@ -6,11 +6,11 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from sqlalchemy import Connection, Select, func, insert, select
+from sqlalchemy import Connection, Select, func, insert, select, update
 
 from app.base.clock import now
 from app.base.errors import BadName, NameTaken, UnknownName
-from app.store.tables.access import Environment
+from app.store.tables.access import Environment, is_open
 from app.store.tables.columns import table_of
 
 _CROSSING = {"across_environments": "environments are made and listed on the command line"}
@@ -73,11 +73,23 @@ def add_environment(
     return environment_id
 
 
+def set_weight(connection: Connection, environment_id: int, weight: int) -> None:
+    """Let an environment come round this often beside others that have work too.
+
+    Shape: weight: 1 to 100
+    """
+    table = table_of(Environment)
+    connection.execute(
+        update(table).where(table.c.environment_id == environment_id).values(weight=weight)
+    )
+
+
 def list_environments(connection: Connection) -> tuple[EnvironmentFacts, ...]:
     """Every environment, by its key."""
     table = table_of(Environment)
     rows = connection.execute(
-        _facts().order_by(table.c.environment_key), execution_options=_CROSSING
+        _facts().where(is_open(table)).order_by(table.c.environment_key),
+        execution_options=_CROSSING,
     )
     return tuple(EnvironmentFacts(*row) for row in rows)
 
@@ -89,7 +101,8 @@ def environment_named(connection: Connection, environment_key: str) -> Environme
     """
     table = table_of(Environment)
     row = connection.execute(
-        _facts().where(table.c.environment_key == environment_key), execution_options=_CROSSING
+        _facts().where(is_open(table), table.c.environment_key == environment_key),
+        execution_options=_CROSSING,
     ).first()
     if row is None:
         raise UnknownName(

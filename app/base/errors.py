@@ -6,7 +6,7 @@ render them. docs/errors.md tells each in a line.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +206,49 @@ class BadToken(AppError):
     code, status, title = "query.token", 400, "The page token does not fit"
 
 
+class RevisionGone(AppError):
+    """A revision whose replaced rows are kept no longer, or that is not reached yet."""
+
+    code, status, title = "query.revision_gone", 410, "This revision cannot be read any more"
+
+
+class LinkExpired(AppError):
+    """A link of ours whose time is over."""
+
+    code, status, title = "query.link_expired", 410, "The link is no longer good"
+
+
+class DependencyFailed(AppError):
+    """A part of a batch that was not run, since one it depends on failed."""
+
+    code, status, title = "query.dependency", 424, "A request it depends on failed"
+
+
+class TooManyWaiting(AppError):
+    """More questions running in the background than the limit."""
+
+    code, status, title = "query.too_many_waiting", 429, "Too many questions are running"
+
+
+class FreshnessUnmet(AppError):
+    """Data that is not as fresh as the caller requires, and waiting does not help.
+
+    freshness: the verdict, for the headers of this answer
+    """
+
+    code, status, title = "query.freshness_unmet", 412, "The data is not as fresh as required"
+
+    def __init__(self, detail: str, *, freshness: object = None, **told: Any) -> None:
+        super().__init__(detail, **told)
+        self.freshness = freshness
+
+
+class NotYetFresh(FreshnessUnmet):
+    """Data that is catching up to what the caller requires."""
+
+    code, status, title = "query.not_yet_fresh", 503, "The data is catching up"
+
+
 class NotSupported(AppError):
     """Something the standard knows and this service does not offer."""
 
@@ -222,6 +265,12 @@ class MethodNotAllowed(AppError):
     """A method the resource does not have."""
 
     code, status, title = "http.method", 405, "This method is not allowed here"
+
+
+class PreconditionFailed(AppError):
+    """A condition in the headers that does not hold, or that nobody here can keep."""
+
+    code, status, title = "http.precondition", 412, "The condition does not hold"
 
 
 class UrlTooLong(AppError):
@@ -273,6 +322,75 @@ class UnknownName(AppError):
     """An environment, source, key or batch that is not there."""
 
     code, status, title = "access.unknown_name", 404, "There is nothing of this name"
+
+
+# Rebuilds
+
+
+class RebuildRunning(AppError):
+    """A rebuild of the same entities has not ended."""
+
+    code, status, title = "rebuild.running", 409, "Such a rebuild has not ended"
+
+
+# Dead letters
+
+
+class NothingDead(AppError):
+    """An entity or seqs were named of which nothing is dead."""
+
+    code, status, title = "dead.nothing", 404, "Nothing of this is dead"
+
+
+# Evidence and contracts
+
+
+class NotContracted(AppError):
+    """Evidence of a stream that nobody owes."""
+
+    code, status, title = "evidence.no_contract", 422, "No source owes this stream"
+
+
+class EvidenceInvalid(AppError):
+    """Evidence whose bounds, words or sums do not fit the contract."""
+
+    code, status, title = "evidence.invalid", 422, "The evidence does not fit the contract"
+
+
+class KeyUnknown(AppError):
+    """Evidence summed with a key that the source does not have, or not for this bucket."""
+
+    code, status, title = "evidence.unknown_key", 422, "The key of the evidence is not the one"
+
+
+class ManifestConflicts(AppError):
+    """A version of a manifest that came before with other content."""
+
+    code, status, title = "evidence.conflict", 409, "The version is known with other content"
+
+
+class ManifestOverlaps(AppError):
+    """A manifest whose interval crosses one that is declared already."""
+
+    code, status, title = "evidence.overlap", 409, "The interval crosses a declared one"
+
+
+class SourceSealed(AppError):
+    """Evidence of a retired source, of after its end."""
+
+    code, status, title = "evidence.sealed", 409, "The source is sealed"
+
+
+class ContractInvalid(AppError):
+    """A contract that contradicts itself, or what was declared under it."""
+
+    code, status, title = "streams.contract", 422, "The contract cannot be kept"
+
+
+class KeyTooEarly(AppError):
+    """A new key that would begin before events that are summed already."""
+
+    code, status, title = "sources.key_too_early", 409, "The new key begins too early"
 
 
 # HTTP to the outside

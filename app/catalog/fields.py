@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
 
-from sqlalchemy import ColumnElement, FromClause, Table
+from sqlalchemy import ColumnElement, FromClause, Select, Table
 
 
 class Type(StrEnum):
-    """What a value is. OPEN is a JSON object, TEXTS a list of texts."""
+    """What a value is. CLOCK is a time of day as text, SPAN a duration in microseconds, OPEN a
+    JSON object, TEXTS a list of texts.
+    """
 
     TEXT = "text"
     INT = "int"
@@ -20,6 +22,8 @@ class Type(StrEnum):
     BOOL = "bool"
     TIME = "time"
     DATE = "date"
+    CLOCK = "clock"
+    SPAN = "span"
     ENUM = "enum"
     OPEN = "open"
     TEXTS = "texts"
@@ -189,12 +193,17 @@ class Dataset:
 
     entity: the name of its entity type
     table: the table behind it; None when its rows are judged at request time (`computed`)
+    rows: instead of a table, a select of such rows, given the environment and the moment asked for
     key: the names of its key fields
     module_type_field: the field that says which module type's stream a row belongs to
     streams: streams every question on this set depends on, besides those of its module types
     where: rows that belong to the set, for tables that hold more
     measured: fields that measures and aggregates read and no row shows
     rollups: kept sums, the coarsest first
+    searchable: the text fields that $search looks into
+    alternate_keys: other fields by which one row can be found
+    singleton: there is exactly one row; then it has no key
+    dynamic: fields that one environment alone has, found by name and shown only when asked for
     """
 
     name: str
@@ -214,10 +223,16 @@ class Dataset:
     scope: str = "read"
     measured: tuple[Field, ...] = ()
     rollups: tuple[Rollup, ...] = ()
+    searchable: tuple[str, ...] = ()
+    alternate_keys: tuple[tuple[str, ...], ...] = ()
+    singleton: bool = False
+    rows: Callable[[ColumnElement[Any], ColumnElement[Any]], Select[Any]] | None = None
+    dynamic: tuple[Field, ...] = ()
 
     def field(self, name: str) -> Field | None:
         """The field of this name, or None."""
-        return next((field for field in self.fields if field.name == name), None)
+        fields = (*self.fields, *self.dynamic)
+        return next((field for field in fields if field.name == name), None)
 
     def navigation(self, name: str) -> Navigation | None:
         """The navigation of this name, or None."""

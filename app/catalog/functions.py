@@ -7,10 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, case, distinct, func, literal_column
+from sqlalchemy import BigInteger, ColumnElement, case, distinct, func, literal_column, type_coerce
 
 from app.catalog.fields import Type
-from app.store.aggregates import Deviation, Percentile
+from app.store.aggregates import Correlation, Deviation, Earliest, Latest, Percentile
+from app.store.spans import ClockOf, SpanSeconds
 from app.store.words import (
     CeilingNumber,
     ContainsText,
@@ -36,6 +37,8 @@ _TEXT = (Type.TEXT,)
 _NUMBER = (Type.INT, Type.NUMBER)
 _TIME = (Type.TIME,)
 _DAY = (Type.TIME, Type.DATE)
+_CLOCK = (Type.TIME, Type.CLOCK)
+_SPAN = (Type.SPAN,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +64,8 @@ class AggregateFunction:
 
     takes: the types of fields it can be asked of
     result: the type it gives; None: that of the field
-    sql: its SQL, given that of the values and their type
+    sql: its SQL, given that of the values and their type; and of a second field, where it takes one
+    beside: the types of that second field; empty when it takes none
     """
 
     name: str
@@ -69,7 +73,8 @@ class AggregateFunction:
     takes: tuple[Type, ...]
     result: Type | None
     description: str
-    sql: Callable[[Sql, Type], Sql]
+    sql: Callable[..., Sql]
+    beside: tuple[Type, ...] = ()
 
 
 def function_named(name: str) -> Function | None:
@@ -100,6 +105,14 @@ def _sortable(value: Sql, of: Type) -> Sql:
 
 def _sum(value: Sql, of: Type) -> Sql:
     return func.sum(value, type_=BigInteger()) if of is Type.INT else ExactSum(value)
+
+
+def _first(value: Sql, _of: Type, moment: Sql) -> Sql:
+    return type_coerce(Earliest(value, moment), value.type)
+
+
+def _last(value: Sql, _of: Type, moment: Sql) -> Sql:
+    return type_coerce(Latest(value, moment), value.type)
 
 
 def _average(value: Sql, _of: Type) -> Sql:
@@ -164,17 +177,17 @@ FUNCTIONS: tuple[Function, ...] = (
         "day", (_DAY,), Type.INT, "The day of the month, in UTC.", lambda a: date_part("day", a)
     ),
     Function(
-        "hour", (_TIME,), Type.INT, "The hour, 0 to 23, in UTC.", lambda a: date_part("hour", a)
+        "hour", (_CLOCK,), Type.INT, "The hour, 0 to 23, in UTC.", lambda a: date_part("hour", a)
     ),
     Function(
-        "minute", (_TIME,), Type.INT, "The minute, 0 to 59.", lambda a: date_part("minute", a)
+        "minute", (_CLOCK,), Type.INT, "The minute, 0 to 59.", lambda a: date_part("minute", a)
     ),
     Function(
-        "second", (_TIME,), Type.INT, "The second, 0 to 59.", lambda a: date_part("second", a)
+        "second", (_CLOCK,), Type.INT, "The second, 0 to 59.", lambda a: date_part("second", a)
     ),
     Function(
         "fractionalseconds",
-        (_TIME,),
+        (_CLOCK,),
         Type.NUMBER,
         "The second's part after the point.",
         SecondFraction,
@@ -187,6 +200,10 @@ FUNCTIONS: tuple[Function, ...] = (
         _zero_offset,
     ),
     Function("date", (_TIME,), Type.DATE, "The day of a moment, in UTC.", DayOf),
+    Function("time", (_TIME,), Type.CLOCK, "The time of day of a moment, in UTC.", ClockOf),
+    Function(
+        "totalseconds", (_SPAN,), Type.NUMBER, "A duration in seconds, with decimals.", SpanSeconds
+    ),
     Function("now", (), Type.TIME, "The moment the question is asked for.", None),
     Function("mindatetime", (), Type.TIME, "The earliest moment.", None),
     Function("maxdatetime", (), Type.TIME, "The latest moment.", None),
@@ -213,8 +230,26 @@ FUNCTIONS: tuple[Function, ...] = (
     ),
 )
 
-_COUNTED = (Type.TEXT, Type.INT, Type.NUMBER, Type.BOOL, Type.TIME, Type.DATE, Type.ENUM)
-_ORDERED = (Type.TEXT, Type.INT, Type.NUMBER, Type.TIME, Type.DATE)
+_COUNTED = (
+    Type.TEXT,
+    Type.INT,
+    Type.NUMBER,
+    Type.BOOL,
+    Type.TIME,
+    Type.DATE,
+    Type.CLOCK,
+    Type.SPAN,
+    Type.ENUM,
+)
+_ORDERED = (
+    Type.TEXT,
+    Type.INT,
+    Type.NUMBER,
+    Type.TIME,
+    Type.DATE,
+    Type.CLOCK,
+    Type.SPAN,
+)
 
 AGGREGATES: tuple[AggregateFunction, ...] = (
     AggregateFunction(
@@ -282,5 +317,40 @@ AGGREGATES: tuple[AggregateFunction, ...] = (
         Type.NUMBER,
         "The standard deviation of all values of the group, to a millionth.",
         lambda a, _: Deviation(a),
+    ),
+    AggregateFunction(
+        "first",
+        "First",
+        _COUNTED,
+        None,
+        "The value of the earliest moment of another field; of several the least.",
+        _first,
+        beside=_DAY,
+    ),
+    AggregateFunction(
+        "last",
+        "Last",
+        _COUNTED,
+        None,
+        "The value of the latest moment of another field; of several the greatest.",
+        _last,
+        beside=_DAY,
+    ),
+    AggregateFunction(
+        "correlation",
+        "Correlation",
+        _NUMBER,
+        Type.NUMBER,
+        "How it goes together with another number, -1 to 1; null where either never varies.",
+        lambda a, _, b: Correlation(a, b),
+        beside=_NUMBER,
+    ),
+    AggregateFunction(
+        "share",
+        "Share of total",
+        _NUMBER,
+        Type.NUMBER,
+        "The sum divided by that of all groups, which both stand beside it.",
+        _sum,
     ),
 )

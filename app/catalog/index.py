@@ -4,11 +4,18 @@ from difflib import get_close_matches
 
 from app.base.errors import UnknownDataset
 from app.catalog.datasets.attempts import ATTEMPTS
+from app.catalog.datasets.completeness import COMPLETENESS_HISTORY, DEFECTS
+from app.catalog.datasets.feedback import FEEDBACK
+from app.catalog.datasets.freshness import FRESHNESS
 from app.catalog.datasets.history import EVENTS, PROGRESS_HISTORY
 from app.catalog.datasets.ingestion_lag import INGESTION_LAG, INGESTION_LAG_SOURCES
 from app.catalog.datasets.learner_progress import ASSIGNMENTS, LEARNER_PROGRESS
-from app.catalog.datasets.modules import MODULE_PARTS, MODULES, SERIES
+from app.catalog.datasets.modules import MODULE_PARTS, MODULES, SERIES, SERIES_MODULES
+from app.catalog.datasets.partition_changes import PARTITION_CHANGES
 from app.catalog.datasets.people import LEARNERS, MEMBERSHIPS, TEAMS
+from app.catalog.datasets.performances import LEARNER_MODULE_PERFORMANCES
+from app.catalog.datasets.schema_changes import SCHEMA_CHANGES
+from app.catalog.datasets.standing import CERTIFICATION_STANDING
 from app.catalog.datasets.taking_part import (
     CERTIFICATION_AWARDS,
     CERTIFICATIONS,
@@ -25,6 +32,7 @@ DATASETS: tuple[Dataset, ...] = (
     MEMBERSHIPS,
     MODULES,
     SERIES,
+    SERIES_MODULES,
     ASSIGNMENTS,
     MODULE_PARTS,
     PART_PROGRESS,
@@ -36,10 +44,18 @@ DATASETS: tuple[Dataset, ...] = (
     ACTIVITY,
     CERTIFICATIONS,
     CERTIFICATION_AWARDS,
+    CERTIFICATION_STANDING,
+    FEEDBACK,
     PROGRESS_HISTORY,
     EVENTS,
     INGESTION_LAG,
     INGESTION_LAG_SOURCES,
+    FRESHNESS,
+    LEARNER_MODULE_PERFORMANCES,
+    SCHEMA_CHANGES,
+    COMPLETENESS_HISTORY,
+    DEFECTS,
+    PARTITION_CHANGES,
 )
 
 

@@ -6,8 +6,6 @@ Exit codes: 0 done, 1 failed, 2 usage. What only one command needs is imported i
 # ruff: noqa: PLC0415 - a command starts in a moment; the server's imports alone take a second
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Annotated, Any
@@ -18,7 +16,10 @@ from pydantic import ValidationError
 from app.base.clock import now
 from app.base.config import Settings
 from app.base.errors import AppError
+from app.cli.dead import dead
+from app.cli.options import AsJson, InEnvironment, open_database
 from app.cli.output import print_error, print_json, print_rows, working
+from app.cli.source_commands import sources, streams
 
 application = typer.Typer(
     name="fullcount",
@@ -27,17 +28,15 @@ application = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-environments = typer.Typer(help="Make and list environments.", no_args_is_help=True)
+environments = typer.Typer(help="Make, weigh and list environments.", no_args_is_help=True)
 keys = typer.Typer(help="Issue, list and revoke API keys.", no_args_is_help=True)
-sources = typer.Typer(help="Register, list and seal sources.", no_args_is_help=True)
 application.add_typer(environments, name="environments")
 application.add_typer(keys, name="keys")
 application.add_typer(sources, name="sources")
+application.add_typer(dead, name="dead")
+application.add_typer(streams, name="streams")
 
 FIRST_ENVIRONMENT = "default"
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
-InEnvironment = Annotated[str, typer.Option("--environment", "-e", help="The environment.")]
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -52,21 +51,6 @@ def main(arguments: list[str] | None = None) -> None:
             name = "_".join(map(str, fault["loc"])).upper()
             print_error(f"FULLCOUNT_{name}: {fault['msg']}", "docs/settings.md tells each setting.")
         sys.exit(1)
-
-
-@contextmanager
-def _open_database(*, migrated: bool = True) -> Iterator[Any]:
-    """The store of the settings, closed at the end; refused when its schema does not fit."""
-    from app.store.engine import close_store, open_store
-    from app.store.migrate import require_schema
-
-    store = open_store(Settings().database_url)
-    try:
-        if migrated:
-            require_schema(store)
-        yield store
-    finally:
-        close_store(store)
 
 
 # Doors that stay open
@@ -95,12 +79,12 @@ def _set_up(settings: Settings) -> None:
     from app.store.instance import keep_secret
     from app.store.migrate import migrate_store, read_schema
 
-    with _open_database(migrated=False) as store:
+    with open_database(migrated=False) as store:
         is_empty = read_schema(store).current is None
         if is_empty:
             migrate_store(store)
             _print_first_keys(store)
-    with _open_database() as store:
+    with open_database() as store:
         keep_secret(store, settings)
 
 
@@ -133,7 +117,7 @@ def work() -> None:
     from app.worker import run_worker
 
     settings = Settings()
-    with _open_database():
+    with open_database():
         typer.echo("Working; stop with Ctrl-C", err=True)
     configure_logs(settings.log_format)
     run_worker(settings)
@@ -159,7 +143,7 @@ def migrate(as_json: AsJson = False) -> None:
     from app.store.instance import keep_secret
     from app.store.migrate import migrate_store
 
-    with _open_database(migrated=False) as store, working("Migrating", quiet=as_json):
+    with open_database(migrated=False) as store, working("Migrating", quiet=as_json):
         before = migrate_store(store)
         keep_secret(store, Settings())
     if as_json:
@@ -175,7 +159,7 @@ def doctor(as_json: AsJson = False) -> None:
     """Check settings, database, schema, clock, catalog and books; change nothing."""
     from app.cli.doctor import examine
 
-    with _open_database(migrated=False) as store, working("Looking", quiet=as_json):
+    with open_database(migrated=False) as store, working("Looking", quiet=as_json):
         findings = list(examine(Settings(), store))
     bad_count = sum(not finding.is_well for finding in findings)
     if as_json:
@@ -225,20 +209,23 @@ def import_oulad(
 
 @application.command()
 def books(environment: InEnvironment, as_json: AsJson = False) -> None:
-    """Count the journal row by row: is every accepted event accounted for?"""
+    """Count the journal row by row: is every accepted event accounted for? Alarms if not."""
     from app.access.environments import environment_named
-    from app.ledger.books import read_books, recount_books
+    from app.ledger.books import read_books
+    from app.ledger.watch import recount_environment
     from app.store.engine import snapshot
 
-    with _open_database() as store, working("Counting", quiet=as_json), snapshot(store) as read:
-        facts = environment_named(read, environment)
-        faults = recount_books(read, facts.environment_id)
-        told = read_books(read, facts.environment_id).as_dict()
+    with open_database() as store, working("Counting", quiet=as_json):
+        with snapshot(store) as read:
+            environment_id = environment_named(read, environment).environment_id
+        faults = recount_environment(store, environment_id)
+        with snapshot(store) as read:
+            told = read_books(read, environment_id).as_dict()
     if as_json:
         print_json({**told, "balanced": told["balanced"] and not faults, "faults": faults})
     else:
         columns = ["source", "stream", "received", "accepted", "duplicate", "conflict"]
-        columns += ["rejected", "applied", "superseded", "pending", "dead"]
+        columns += ["rejected", "applied", "superseded", "pending", "dead", "waived"]
         print_rows(told["streams"], columns=columns, what="streams")
         for fault in faults:
             typer.echo(f"  {fault}")
@@ -248,7 +235,35 @@ def books(environment: InEnvironment, as_json: AsJson = False) -> None:
         raise typer.Exit(1)
 
 
+@application.command()
+def rebuild(
+    environment: InEnvironment,
+    stream: Annotated[str | None, typer.Option(help="What has events of this stream.")] = None,
+    module: Annotated[str | None, typer.Option(help="What names this module.")] = None,
+    learner: Annotated[str | None, typer.Option(help="What names this learner.")] = None,
+    from_: Annotated[
+        str | None, typer.Option("--from", help="What has events received from then on.")
+    ] = None,
+    to: Annotated[str | None, typer.Option("--to", help="... and before then.")] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Until it has ended.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Fold everything, or a part, again from the journal; repair what is not as it should be."""
+    from app.cli.rebuild import parse_moment_option, run_rebuild
+    from app.processing.rebuild_scope import RebuildScope
+
+    scope = RebuildScope(
+        stream=stream,
+        module_key=module,
+        learner_key=learner,
+        from_at=parse_moment_option(from_, option="--from"),
+        to_at=parse_moment_option(to, option="--to"),
+    )
+    raise typer.Exit(run_rebuild(Settings(), environment, scope, wait=wait, as_json=as_json))
+
+
 # Environments, keys, sources
+# Environments, keys; sources and streams are in source_commands.py
 
 
 @environments.command("add")
@@ -262,12 +277,33 @@ def environments_add(
     from app.access.environments import add_environment
     from app.store.engine import transaction
 
-    with _open_database() as store, transaction(store) as connection:
+    with open_database() as store, transaction(store) as connection:
         add_environment(connection, environment_key=environment, name=name, timezone=timezone)
     if as_json:
         print_json({"environment": environment, "name": name or environment, "timezone": timezone})
     else:
         typer.echo(f"Made the environment {environment}.")
+
+
+@environments.command("set")
+def environments_set(
+    environment: Annotated[str, typer.Argument(help="Its key.")],
+    weight: Annotated[
+        int, typer.Option(min=1, max=100, help="How often it comes round, beside others' 1.")
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """Change how often an environment has its turn."""
+    from app.access.environments import environment_named, set_weight
+    from app.store.engine import transaction
+
+    with open_database() as store, transaction(store) as connection:
+        facts = environment_named(connection, environment)
+        set_weight(connection, facts.environment_id, weight)
+    if as_json:
+        print_json({"environment": environment, "weight": weight, "was": facts.weight})
+    else:
+        typer.echo(f"{environment} weighs {weight} from now on; it was {facts.weight}.")
 
 
 @environments.command("list")
@@ -276,9 +312,10 @@ def environments_list(as_json: AsJson = False) -> None:
     from app.access.environments import list_environments
     from app.store.engine import snapshot
 
-    with _open_database() as store, snapshot(store) as connection:
+    with open_database() as store, snapshot(store) as connection:
         rows = [asdict(facts) for facts in list_environments(connection)]
-    columns = ("environment", "name", "timezone", "last_seq", "last_revision", "created_at")
+    names = ("environment", "name", "timezone", "weight")
+    columns = (*names, "last_seq", "last_revision", "created_at")
     shown = [{column: row[column] for column in columns} for row in rows]
     if as_json:
         print_json({"items": shown, "next": None})
@@ -301,7 +338,7 @@ def keys_add(
 
     expires_at: datetime | None = now() + timedelta(days=days) if days else None
     asked = [part.strip() for words in scope for part in words.split(",") if part.strip()]
-    with _open_database() as store, transaction(store) as connection:
+    with open_database() as store, transaction(store) as connection:
         facts = environment_named(connection, environment)
         issued = issue_key(
             connection, facts.environment_id, scopes=asked, name=name, expires_at=expires_at
@@ -319,7 +356,7 @@ def keys_list(environment: InEnvironment, as_json: AsJson = False) -> None:
     from app.access.keys import list_keys
     from app.store.engine import snapshot
 
-    with _open_database() as store, snapshot(store) as connection:
+    with open_database() as store, snapshot(store) as connection:
         facts = environment_named(connection, environment)
         rows = [asdict(key) for key in list_keys(connection, facts.environment_id)]
     if as_json:
@@ -340,83 +377,10 @@ def keys_revoke(
     from app.access.keys import revoke_key
     from app.store.engine import transaction
 
-    with _open_database() as store, transaction(store) as connection:
+    with open_database() as store, transaction(store) as connection:
         facts = environment_named(connection, environment)
         revoke_key(connection, facts.environment_id, key_id)
     if as_json:
         print_json({"key_id": key_id, "revoked": True})
     else:
         typer.echo(f"Revoked the key {key_id}.")
-
-
-@sources.command("add")
-def sources_add(
-    source: Annotated[str, typer.Argument(help="Its name, as its events spell it.")],
-    environment: InEnvironment,
-    kind: Annotated[str, typer.Option(help="push, pull, file, xapi.")] = "push",
-    takes_occurred_at: Annotated[
-        bool, typer.Option("--takes-occurred-at", help="Events may come without recordedtime.")
-    ] = False,
-    endpoint: Annotated[str | None, typer.Option(help="Its pages, if it is pulled.")] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Register a source; the secret of its evidence is shown this once."""
-    from app.access.environments import environment_named
-    from app.base.outbound import check_url
-    from app.intake.sources import add_source
-    from app.store.engine import transaction
-
-    if endpoint is not None:
-        check_url(endpoint, Settings())
-    with _open_database() as store, transaction(store) as connection:
-        facts = environment_named(connection, environment)
-        made = add_source(
-            connection,
-            facts.environment_id,
-            source_key=source,
-            kind=kind,
-            takes_occurred_at=takes_occurred_at,
-            endpoint=endpoint,
-        )
-    if as_json:
-        print_json({"source": made.source, "key_id": made.key_id, "secret": made.secret})
-    else:
-        typer.echo(f"Registered {source} in {environment}: it owes every stream from now on.")
-        typer.echo(f"Secret of its evidence ({made.key_id}): {made.secret}")
-
-
-@sources.command("list")
-def sources_list(environment: InEnvironment, as_json: AsJson = False) -> None:
-    """List the sources of an environment."""
-    from app.access.environments import environment_named
-    from app.intake.sources import list_sources
-    from app.store.engine import snapshot
-
-    with _open_database() as store, snapshot(store) as connection:
-        facts = environment_named(connection, environment)
-        rows = list_sources(connection, facts.environment_id)
-    if as_json:
-        print_json({"items": rows, "next": None})
-    else:
-        columns = ("source", "kind", "takes_occurred_at", "created_at", "sealed_at")
-        print_rows(rows, columns=columns, what="sources")
-
-
-@sources.command("seal")
-def sources_seal(
-    source: Annotated[str, typer.Argument(help="Its name.")],
-    environment: InEnvironment,
-    as_json: AsJson = False,
-) -> None:
-    """Retire a source: nothing more is accepted from it."""
-    from app.access.environments import environment_named
-    from app.intake.sources import seal_source
-    from app.store.engine import transaction
-
-    with _open_database() as store, transaction(store) as connection:
-        facts = environment_named(connection, environment)
-        sealed_at = seal_source(connection, facts.environment_id, source)
-    if as_json:
-        print_json({"source": source, "sealed_at": sealed_at})
-    else:
-        typer.echo(f"Sealed {source} at {sealed_at:%Y-%m-%d %H:%M:%S} UTC.")

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
@@ -30,18 +30,11 @@ from app.access.keys import issue_key
 from app.base.clock import now
 from app.base.config import Settings
 from app.base.errors import StoreBusy, TooMuchPending
+from app.cli.evidence import HELD_BACK, Account, open_account, quick_contract, speak_live
 from app.cli.ingest import read_origin
-from app.cli.simulate import (
-    COMPANIES,
-    SOURCES,
-    Company,
-    Event,
-    World,
-    batched,
-    make_world,
-    simulate_history,
-    simulate_live,
-)
+from app.cli.simulation.company import COMPANIES, SOURCES, Company, World, make_world
+from app.cli.simulation.history import LIVE_EVERY, deliver_history, simulate_live
+from app.cli.simulation.pen import Event, batched
 from app.intake.accept import accept_items
 from app.intake.sources import add_source
 from app.ledger.books import read_books
@@ -54,7 +47,6 @@ DEMO_FILE = "fullcount-demo.db"
 SEED = 1
 _ORIGIN = "demo-history"
 _BATCH_EVENTS = 1_000
-_LIVE_PAUSE_S = 0.5
 _KEY_SCOPES = (("read", ("read",)), ("ingest", ("ingest",)), ("operator", ("read", "operate")))
 
 
@@ -168,6 +160,7 @@ def found_environments(store: Store) -> tuple[DemoEnvironment, ...]:
     """Make the environments and sources that are not there, and new keys: only hashes are kept."""
     with transaction(store) as connection:
         there = {facts.environment for facts in list_environments(connection)}
+        made_at = now()
         for company in COMPANIES:
             if company.key in there:
                 continue
@@ -178,9 +171,7 @@ def found_environments(store: Store) -> tuple[DemoEnvironment, ...]:
                 timezone=company.timezone,
             )
             for source in SOURCES:
-                add_source(
-                    connection, made, source_key=source, kind="push", takes_occurred_at=False
-                )
+                add_source(connection, made, source_key=source, contract=quick_contract(made_at))
         facts_by_name = {facts.environment: facts for facts in list_environments(connection)}
         return tuple(
             DemoEnvironment(
@@ -228,7 +219,7 @@ def _missing_history(
     """The batches that no earlier start has brought in, each with its place in the history."""
     with snapshot(store) as connection:
         position = read_origin(connection, environment.environment_id, _ORIGIN)
-    events = islice(simulate_history(environment.world(), seed=SEED), position, None)
+    events = islice(deliver_history(environment.world(), seed=SEED), position, None)
     for batch in batched(events, _BATCH_EVENTS):
         position += len(batch)
         yield environment.environment_id, batch, position
@@ -260,13 +251,16 @@ def _live(server: uvicorn.Server, demo: Demo) -> None:
     url = demo.settings.public_url
     demo.console.print(greeting(url, demo.environments), markup=False)
     _load_with_bar(demo)
-    worlds = [(one.world(), one.keys["ingest"]) for one in demo.environments]
+    with snapshot(demo.store) as connection:
+        sending = [
+            (one.world(), open_account(connection, one.environment_id), one.keys["ingest"])
+            for one in demo.environments
+        ]
     with httpx.Client(base_url=url, trust_env=False, timeout=30) as client:
-        number = 0
-        while not demo.stopped.wait(_LIVE_PAUSE_S):
-            for world, key in worlds:
-                send_live(client, world, key=key, number=number)
-            number += 1
+        while not demo.stopped.wait(LIVE_EVERY.total_seconds()):
+            for world, account, key in sending:
+                number = int((now() - world.until) / LIVE_EVERY)
+                send_live(client, world, account, key=key, number=number)
 
 
 def _load_with_bar(demo: Demo) -> None:
@@ -289,24 +283,21 @@ def _load_with_bar(demo: Demo) -> None:
         return
     if count:
         demo.console.print(f"Two years of history are there: {count:,} events, all applied.")
+    environment, source, stream = HELD_BACK
     demo.console.print("Live sources are sending. Ctrl-C stops the demo.")
+    demo.console.print(
+        f"In {environment}, {source} holds {stream}s back. Its queue is empty;"
+        f" /v1/ingestion/lag?stream={stream} tells within a minute and a half."
+    )
 
 
-def send_live(client: httpx.Client, world: World, *, key: str, number: int) -> None:
-    """Send one step of live events through the HTTP door; what fails is not sent again."""
+def send_live(
+    client: httpx.Client, world: World, account: Account, *, key: str, number: int
+) -> None:
+    """Let one step of live events happen; its sources send it and say what they made."""
     moment = now()
-    events = simulate_live(replace(world, until=moment), seed=SEED, at=moment, number=number)
-    try:
-        client.post(
-            "/v1/events",
-            content=orjson.dumps(events),
-            headers={
-                "Authorization": f"Bearer {key}",
-                "Content-Type": "application/cloudevents-batch+json",
-            },
-        )
-    except httpx.HTTPError:
-        return
+    account.record(simulate_live(world, seed=SEED, number=number), at=moment)
+    speak_live(client, account, key=key, at=moment)
 
 
 def greeting(url: str, environments: tuple[DemoEnvironment, ...]) -> str:
@@ -341,7 +332,8 @@ def greeting(url: str, environments: tuple[DemoEnvironment, ...]) -> str:
         "",
         "  Try:",
         f"    curl {auth} '{url}/v1/ingestion/lag'",
-        f"    curl {auth} '{url}/v1/reports/completion_summary'",
+        f"    curl {auth} '{url}/v1/reports'",
+        f"    curl {auth} '{url}/v1/reports/completion_summary?by=team_name'",
         f"    curl {auth} '{url}/odata/v4/LearnerProgress?$filter=is_overdue&$top=3'",
         f"    curl -H 'Authorization: Bearer {ingest}'"
         " -H 'Content-Type: application/cloudevents+json'"

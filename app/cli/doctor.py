@@ -15,6 +15,7 @@ from app.base.errors import AppError
 from app.catalog.fields import Dataset
 from app.catalog.index import DATASETS
 from app.ledger.books import read_books, recount_books
+from app.ledger.survivors import audit_survivors
 from app.query.plan import make_plan
 from app.query.request import Aggregate, Request
 from app.store.engine import Store, snapshot
@@ -133,6 +134,7 @@ def check_books(store: Store) -> Iterator[Finding]:
     for facts in environments:
         with snapshot(store) as connection:
             faults = recount_books(connection, facts.environment_id)
+            faults += audit_survivors(connection, facts.environment_id).told
             accepted = read_books(connection, facts.environment_id).total("accepted")
         name = f"books of {facts.environment}"
         if faults:

@@ -25,7 +25,8 @@ from app.cli.ingest import (
     progress_bar,
     read_origin,
 )
-from app.cli.oulad import SOURCE_KEY, Presentation, events_of, read_presentations
+from app.cli.oulad import SOURCE_KEY, Presentation, read_presentations
+from app.cli.oulad_events import events_of
 from app.cli.output import print_json, print_rows, working
 from app.intake.sources import add_source, read_sources
 from app.store.engine import Store, close_store, open_store, snapshot, transaction

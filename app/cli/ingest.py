@@ -1,7 +1,8 @@
 """`fullcount ingest`: files of events in, one a line or one a row, each one's fate counted.
 
 The place reached is kept with each batch, in its transaction: a run that was stopped goes on where
-its last committed batch ended. Nothing is applied here unless `wait` is asked for.
+its last committed batch ended. What it brings waits in the bulk lane, behind what sources send; it
+is not applied here unless `wait` is asked for.
 """
 
 import gzip
@@ -34,6 +35,7 @@ from app.store.engine import Store, close_store, open_store, snapshot
 from app.store.migrate import require_schema
 from app.store.tables.columns import table_of
 from app.store.tables.journal import Batch
+from app.store.tables.work import BULK
 
 BATCH_LINES = 1_000
 _DONE, _USAGE = 0, 2
@@ -187,6 +189,7 @@ def accept_batch(load: Load, items: list[object], *, origin: str | None, positio
                 items=items,
                 origin=origin,
                 origin_position=None if origin is None else position,
+                lane=BULK,
             )
         except TooMuchPending as full:
             if load.drains:

@@ -1,7 +1,7 @@
-"""OULAD's tables in, the events of each presentation out; docs/mapping-oulad.md says what is meant.
+"""OULAD's tables in, what they say of each presentation out: learners, modules, facts.
 
-Pure but for reading the files. The ids of events are made of their content, so that a second run
-makes the same ones. Data: OULAD, Kuzilek et al. 2017, CC BY 4.0, changed by this mapping.
+Pure but for reading the files; docs/mapping-oulad.md says what is meant.
+Data: OULAD, Kuzilek et al. 2017, CC BY 4.0, changed by this mapping.
 """
 
 from array import array
@@ -9,7 +9,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, timedelta
-from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -32,7 +31,7 @@ _SUFFIXES = (".csv", ".csv.gz", ".parquet")
 _ROOMS = frozenset({"oucollaborate", "ouelluminate"})
 _PAGES = frozenset({"resource", "url", "page", "sharedsubpage", "folder", "htmlactivity"})
 _RESULTS = frozenset({"Pass", "Distinction", "Fail"})
-_ENROLLED, _HAPPENED, _UNENROLLED = 0, 5, 9
+ENROLLED, HAPPENED, UNENROLLED = 0, 5, 9
 
 Row = Mapping[str, Any]
 
@@ -147,20 +146,6 @@ def read_presentations(folder: Path) -> list[Presentation]:
     return sorted(found.values(), key=lambda part: (len(part.clicks) + len(part.info), part.name))
 
 
-def events_of(told: Presentation) -> list[dict[str, Any]]:
-    """The events of a presentation, in order: people, catalog, assignments, what happened."""
-    learners, modules = _learners_of(told), _modules_of(told)
-    facts = sorted(_facts_of(told, learners, modules), key=lambda fact: fact[:6])
-    places = {(fact.learner, fact.rank): place for place, fact in enumerate(facts, 1)}
-    happened = [_event_of_fact(told, fact, place) for place, fact in enumerate(facts, 1)]
-    return [
-        *_people_events(told, learners),
-        *(_module_event(told, module) for module in modules),
-        *_assignment_events(told, learners, modules, places),
-        *happened,
-    ]
-
-
 def _rows_of(place: Path, names: tuple[str, ...]) -> Iterator[dict[str, Any]]:
     found = [place / f"{name}{suffix}" for name in names for suffix in _SUFFIXES]
     path = next((path for path in found if path.is_file()), None)
@@ -178,7 +163,8 @@ def _number(value: Any) -> int | None:
     return None if value in (None, "", "?") else int(float(value))
 
 
-def _learners_of(told: Presentation) -> list[Learner]:
+def list_learners(told: Presentation) -> list[Learner]:
+    """The learners of a presentation that registered, by key."""
     learners = []
     for row in told.info:
         number = int(row["id_student"])
@@ -191,7 +177,8 @@ def _learners_of(told: Presentation) -> list[Learner]:
     return sorted(learners)
 
 
-def _modules_of(told: Presentation) -> list[Module]:
+def list_modules(told: Presentation) -> list[Module]:
+    """The modules of a presentation, by key."""
     name, length = told.name, told.length_days
     title = f"{told.code_module} {told.code_presentation}"
     modules = [Module(f"{name}:course", "course", "presentation", title, length)]
@@ -225,12 +212,19 @@ def _modules_of(told: Presentation) -> list[Module]:
     return sorted(modules)
 
 
-def _facts_of(
+def list_facts(
+    told: Presentation, learners: Iterable[Learner], modules: Iterable[Module]
+) -> list[Fact]:
+    """What happened in a presentation, in order."""
+    return sorted(_find_facts(told, learners, modules), key=lambda fact: fact[:6])
+
+
+def _find_facts(
     told: Presentation, learners: Iterable[Learner], modules: Iterable[Module]
 ) -> Iterator[Fact]:
     course, end = f"{told.name}:course", told.length_days
     for who in learners:
-        days = ((who.registered, _ENROLLED, "enrolled"), (who.unregistered, _UNENROLLED, "un"))
+        days = ((who.registered, ENROLLED, "enrolled"), (who.unregistered, UNENROLLED, "un"))
         for day, rank, kind in days:
             if day is not None:
                 name = "unenrolled" if kind == "un" else kind
@@ -239,7 +233,7 @@ def _facts_of(
         if who.result in _RESULTS:
             said = {"passed": who.result != "Fail"}
             ref = f"result:{who.result}"
-            yield Fact(end, who.key, _HAPPENED, course, "completed", ref, "course", said)
+            yield Fact(end, who.key, HAPPENED, course, "completed", ref, "course", said)
     yield from _submission_facts(told)
     yield from _click_facts(told, {module.key: module for module in modules})
 
@@ -256,7 +250,7 @@ def _submission_facts(told: Presentation) -> Iterator[Fact]:
             if score is not None:
                 said |= {"score": score, "max_score": 100, "passed": score >= PASS_MARK}
             ref, who = f"sa:{number}", f"ou-{student}"
-            yield Fact(day, who, _HAPPENED, module, "completed", ref, module_type, said)
+            yield Fact(day, who, HAPPENED, module, "completed", ref, module_type, said)
             if kind in {"TMA", "CMA"}:
                 done[student].append((day, number))
     count = sum(kind in {"TMA", "CMA"} for kind in kinds.values())
@@ -266,7 +260,7 @@ def _submission_facts(told: Presentation) -> Iterator[Fact]:
             kind = "completed" if place == count else "progressed"
             said = {} if place == count else {"percent": 100 * place // count}
             ref, who = f"sa:{number}", f"ou-{student}"
-            yield Fact(day, who, _HAPPENED, module, kind, ref, "checklist", said)
+            yield Fact(day, who, HAPPENED, module, kind, ref, "checklist", said)
 
 
 def _click_facts(told: Presentation, modules: Mapping[str, Module]) -> Iterator[Fact]:
@@ -288,108 +282,10 @@ def _click_facts(told: Presentation, modules: Mapping[str, Module]) -> Iterator[
         yield Fact(
             day,
             f"ou-{student}",
-            _HAPPENED,
+            HAPPENED,
             f"{told.name}:course" if module is None else module.key,
             kind,
             f"vle:{kinds[site]}:{site}",
             "course" if module is None else module.module_type,
             {"clicks": clicks},
         )
-
-
-def _event(
-    told: Presentation, day: int, *, id: str, type: str, subject: str, data: dict[str, Any]
-) -> dict[str, Any]:
-    return {
-        "specversion": "1.0",
-        "id": id,
-        "source": SOURCE_KEY,
-        "type": type,
-        "subject": subject,
-        "time": _midnight(told, day),
-        "data": {name: value for name, value in data.items() if value is not None},
-    }
-
-
-def _midnight(told: Presentation, day: int) -> str:
-    return f"{told.day(day):%Y-%m-%d}T00:00:00Z"
-
-
-def _people_events(told: Presentation, learners: list[Learner]) -> Iterator[dict[str, Any]]:
-    for region in sorted({who.region for who in learners}):
-        data = {"team": region, "name": region, "kind": "group"}
-        ids = {"id": f"derived:team:{region}", "subject": f"team:{region}"}
-        yield _event(told, 0, type="team.upserted", data=data, **ids)
-    for who in learners:
-        data, ids = {"learner": who.key, "location": who.region}, _ids_of(who, "learner")
-        yield _event(told, who.joined, type="learner.upserted", data=data, **ids)
-    for who in learners:
-        data, ids = {"learner": who.key, "team": who.region}, _ids_of(who, "member")
-        yield _event(told, who.joined, type="membership.set", data=data, **ids)
-
-
-def _ids_of(who: Learner, word: str) -> dict[str, str]:
-    return {"id": f"derived:{word}:{who.key}", "subject": f"learner:{who.key}"}
-
-
-def _module_event(told: Presentation, module: Module) -> dict[str, Any]:
-    is_scored = module.module_type in {"assessment", "quest"}
-    data = {
-        "module": module.key,
-        "module_type": module.module_type,
-        "name": module.title,
-        "max_score": 100 if is_scored else None,
-        "pass_score_percent": PASS_MARK if is_scored else None,
-        "weight": module.weight,
-        "source_type": module.source_type,
-        "week_from": module.weeks[0],
-        "week_to": module.weeks[1],
-        "events_available": module.has_events,
-    }
-    ids = {"id": f"derived:module:{module.key}", "subject": f"module:{module.key}"}
-    return _event(told, 0, type="module.upserted", data=data, **ids)
-
-
-def _assignment_events(
-    told: Presentation,
-    learners: list[Learner],
-    modules: list[Module],
-    places: Mapping[tuple[str, int], int],
-) -> Iterator[dict[str, Any]]:
-    due = [module for module in modules if module.due is not None]
-    for who in learners:
-        enrolled = places.get((who.key, _ENROLLED))
-        for module in due:
-            if module.module_type != "course" or enrolled is None:
-                data = {"learner": who.key, "module": module.key, "reason": "import"}
-                data["due_at"] = _midnight(told, module.due or 0)
-                ids = _ids_of(who, "made") | {"id": f"derived:made:{who.key}:{module.key}"}
-                made = _event(told, who.joined, type="assignment.made", data=data, **ids)
-                yield made if enrolled is None else made | {"sequence": str(enrolled)}
-    for who in learners:
-        for module in due:
-            if who.unregistered is not None and module.module_type != "course":
-                data = {"learner": who.key, "module": module.key, "end_reason": "removed"}
-                ids = _ids_of(who, "ended") | {"id": f"derived:ended:{who.key}:{module.key}"}
-                ended = _event(told, who.unregistered, type="assignment.ended", data=data, **ids)
-                yield ended | {"sequence": str(places[who.key, _UNENROLLED])}
-
-
-def _event_of_fact(told: Presentation, fact: Fact, place: int) -> dict[str, Any]:
-    data = {"learner": fact.learner, "module": fact.module, **fact.said}
-    data["source_ref"] = fact.source_ref
-    if fact.kind == "enrolled":
-        type_name = "assignment.made"
-        data |= {"due_at": _midnight(told, told.length_days), "reason": "import"}
-    elif fact.kind == "unenrolled":
-        type_name = "assignment.ended"
-        data["end_reason"] = "removed"
-    else:
-        data["module_type"] = fact.module_type
-        opened = "progress.advanced" if "percent" in fact.said else "progress.started"
-        type_name = "progress.completed" if fact.kind == "completed" else opened
-    day = f"{told.day(fact.day):%Y-%m-%d}"
-    words = (told.name, fact.learner, fact.module, fact.kind, day, fact.source_ref)
-    named = sha256("|".join(words).encode()).hexdigest()[:32]
-    ids = {"id": named, "subject": f"learner:{fact.learner}"}
-    return _event(told, fact.day, type=type_name, data=data, **ids) | {"sequence": str(place)}

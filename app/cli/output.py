@@ -18,7 +18,7 @@ def print_json(value: Any) -> None:
 
 
 def print_rows(rows: Sequence[Mapping[str, Any]], *, columns: Sequence[str], what: str) -> None:
-    """A table, and how many rows it has."""
+    """A table, and how many rows it has; `what` they are, in the plural."""
     table = Table(box=None, pad_edge=False)
     for column in columns:
         table.add_column(column.replace("_", " "))
@@ -29,7 +29,14 @@ def print_rows(rows: Sequence[Mapping[str, Any]], *, columns: Sequence[str], wha
         console = Console(width=_PIPED_WIDTH)
     if rows:
         console.print(table)
-    console.print(f"{len(rows)} {what}", highlight=False)
+    console.print(write_count(len(rows), what), highlight=False)
+
+
+def write_count(count: int, plural: str) -> str:
+    """How many there are, in words that fit one as well."""
+    if count != 1:
+        return f"{count:,} {plural}"
+    return f"1 {plural[:-3]}y" if plural.endswith("ies") else f"1 {plural.removesuffix('s')}"
 
 
 def print_error(told: str, hint: str | None = None) -> None:

@@ -19,12 +19,16 @@ from app.base.errors import (
     AppError,
     BadOption,
     BodyInvalid,
+    FreshnessUnmet,
     MethodNotAllowed,
     NotSupported,
     Problem,
     UnknownPath,
 )
-from app.base.observe import RequestFailed, observe
+from app.base.facts import RequestFailed
+from app.base.observe import observe
+from app.http.freshness import freshness_headers
+from app.ledger.facts import Freshness
 
 PROBLEM_JSON = "application/problem+json"
 CHALLENGE = 'Basic realm="Fullcount", Bearer'
@@ -79,6 +83,8 @@ def problem_response(error: AppError, *, request_id: str) -> Response:
 def error_headers(error: AppError) -> dict[str, str]:
     """The headers that belong to an error in every front: challenge, Retry-After, no caching."""
     headers = {"Cache-Control": "no-store", **error.headers}
+    if isinstance(error, FreshnessUnmet) and isinstance(error.freshness, Freshness):
+        headers |= {**freshness_headers(error.freshness), "Cache-Control": "no-store"}
     if error.status == 401:
         headers.setdefault("WWW-Authenticate", CHALLENGE)
     if error.retry_after_s is not None:

@@ -26,11 +26,20 @@ def data_response(
     *,
     media_type: str = JSON,
     status: int = 200,
+    tag: str = "",
     headers: Mapping[str, str] | None = None,
 ) -> Response:
     """A response to a question about data; its verdict travels in the headers."""
-    given = {**freshness_headers(freshness), **(headers or {})}
+    given = {**freshness_headers(freshness, tag=tag), **(headers or {})}
     return Response(body.encode(), status, headers=given, media_type=media_type)
+
+
+def unchanged_response(
+    freshness: Freshness, *, tag: str, headers: Mapping[str, str] | None = None
+) -> Response:
+    """The caller has this answer already; the verdict is today's (RFC 9110, section 15.4.5)."""
+    given = {**freshness_headers(freshness, tag=tag), **(headers or {})}
+    return Response(status_code=304, headers=given)
 
 
 def write_json(content: Any) -> bytes:

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from math import ceil
 from time import monotonic
 from typing import Any
 
@@ -16,12 +17,16 @@ from sqlalchemy import Connection
 from app.base.clock import now
 from app.base.config import Settings
 from app.base.errors import Problem, TooMuchPending
-from app.base.observe import BatchAccepted, BatchRefused, observe
+from app.base.facts import BatchAccepted, BatchRefused
+from app.base.observe import observe
 from app.intake.decode import Broken, decode_body
+from app.intake.digests import digest_events
 from app.intake.drafts import Draft, Refusal
 from app.intake.fates import Sorted, identities_of, sort_drafts
 from app.intake.formats.cloudevents import read_event
 from app.intake.journal import (
+    Kept,
+    Locked,
     append_events,
     count_pending,
     find_known,
@@ -45,11 +50,14 @@ from app.intake.receipts import (
 )
 from app.intake.sources import read_sources
 from app.intake.unpack import unpack_body
+from app.store.dwell import read_pace
 from app.store.engine import Store, transaction
 from app.store.sums import TallyDelta, add_tallies
+from app.store.tables.work import LIVE
 from app.store.work import mark_dirty
 
-_RETRY_AFTER_S = 5
+_UNKNOWN_WAIT_S = 30
+_LONGEST_WAIT_S = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +67,14 @@ class Delivery:
     origin, origin_position: the file or feed they came from, and how far it has been read with them
     repeat: the caller's name for the request, which makes a second try harmless
     is_single: one event came, and no list
+    lane: where the work they leave behind waits: LIVE, or BULK for what nobody waits for
     """
 
     origin: str | None = None
     origin_position: int | None = None
     repeat: Repeat | None = None
     is_single: bool = False
+    lane: int = LIVE
 
 
 _PLAIN = Delivery()
@@ -106,11 +116,12 @@ def accept_items(
     origin: str | None = None,
     origin_position: int | None = None,
     is_single: bool = False,
+    lane: int = LIVE,
 ) -> Receipt:
     """Keep each event once and tell each item's fate; when this returns, all of it is on disk.
 
     Shape:  items: parsed JSON objects; origin and origin_position: which file or feed they came
-        from and how far it has been read with them
+        from and how far it has been read with them; lane: LIVE or BULK
     Raises: TooMuchPending
     """
     return accept_drafts(
@@ -118,7 +129,7 @@ def accept_items(
         settings,
         environment_id=environment_id,
         drafts=read_items(items, settings),
-        delivery=Delivery(origin, origin_position, is_single=is_single),
+        delivery=Delivery(origin, origin_position, is_single=is_single, lane=lane),
     )
 
 
@@ -151,17 +162,25 @@ def accept_drafts(
     """
     started = monotonic()
     with transaction(store) as connection:
-        last_seq = lock_environment(connection, environment_id)
+        locked = lock_environment(connection, environment_id)
         first = find_first(connection, environment_id, delivery.repeat)
         if first is not None:
             return replace(first, is_single=delivery.is_single)
         _check_pending(connection, environment_id, count=len(drafts), settings=settings)
         sources = read_sources(connection, environment_id)
         known = find_known(connection, environment_id, identities_of(drafts, sources))
-        found = sort_drafts(drafts, sources=sources, known=known, last_seq=last_seq)
+        found = sort_drafts(drafts, sources=sources, known=known, last_seq=locked.last_seq)
         batch_id = next_batch_id(connection, environment_id)
         receipt = _make_receipt(found, batch_id=batch_id, delivery=delivery)
-        _keep_items(connection, environment_id, found, receipt=receipt, settings=settings)
+        _keep_events(
+            connection,
+            environment_id,
+            found.kept,
+            locked=locked,
+            receipt=receipt,
+            lane=delivery.lane,
+        )
+        _keep_counts(connection, environment_id, found, receipt=receipt, settings=settings)
         write_receipt(connection, environment_id, receipt)
         if within is not None:
             within(connection)
@@ -194,14 +213,23 @@ def _check_pending(
     connection: Connection, environment_id: int, *, count: int, settings: Settings
 ) -> None:
     pending_count = count_pending(connection, environment_id)
-    if pending_count and pending_count + count > settings.limit_pending_events:
+    over_count = pending_count + count - settings.limit_pending_events
+    if pending_count and over_count > 0:
+        pace = read_pace(connection, environment_id, now=now())
         observe(BatchRefused(environment_id, pending_count))
         raise TooMuchPending(
             f"{pending_count} events wait to be processed; the limit is "
             f"{settings.limit_pending_events}",
             hint="Nothing of this request was stored. Send it again later.",
-            retry_after_s=_RETRY_AFTER_S,
+            retry_after_s=_choose_wait(over_count, pace),
         )
+
+
+def _choose_wait(over_count: int, pace: float | None) -> int:
+    """How long until there is room for a delivery, as fast as events leave at present."""
+    if pace is None:
+        return _UNKNOWN_WAIT_S
+    return min(max(ceil(over_count / pace), 1), _LONGEST_WAIT_S)
 
 
 def _make_receipt(found: Sorted, *, batch_id: int, delivery: Delivery) -> Receipt:
@@ -224,7 +252,28 @@ def _make_receipt(found: Sorted, *, batch_id: int, delivery: Delivery) -> Receip
     )
 
 
-def _keep_items(
+def _keep_events(
+    connection: Connection,
+    environment_id: int,
+    kept: Sequence[Kept],
+    *,
+    locked: Locked,
+    receipt: Receipt,
+    lane: int,
+) -> None:
+    if not kept:
+        return
+    elements = digest_events(
+        connection, environment_id, kept, environment_key=locked.environment_key
+    )
+    append_events(
+        connection, environment_id, kept, elements=elements, received_at=receipt.received_at
+    )
+    mark_dirty(connection, environment_id, marks_of(kept), lane=lane)
+    set_last_seq(connection, environment_id, kept[-1].seq)
+
+
+def _keep_counts(
     connection: Connection,
     environment_id: int,
     found: Sorted,
@@ -233,10 +282,6 @@ def _keep_items(
     settings: Settings,
 ) -> None:
     received_at = receipt.received_at
-    if found.kept:
-        append_events(connection, environment_id, found.kept, received_at=received_at)
-        mark_dirty(connection, environment_id, marks_of(found.kept))
-        set_last_seq(connection, environment_id, found.kept[-1].seq)
     shelve_items(
         connection,
         environment_id,

@@ -6,6 +6,7 @@ What the journal and the register of sources say is handed in.
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
 import orjson
 
@@ -14,6 +15,7 @@ from app.intake.drafts import Draft, Refusal
 from app.intake.journal import Identity, Kept, Shelved
 from app.intake.receipts import ACCEPTED, CONFLICT, DUPLICATE, REJECTED, ItemFate
 from app.intake.sources import SourceEntry
+from app.learning.times import parse_time
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +117,7 @@ def _reject(found: Sorted, index: int, refusal: Refusal, source: SourceEntry | N
             (Problem("", refusal.reason), *refusal.problems),
             refusal.item,
             None,
+            _recorded_of(refusal.item),
         )
     )
 
@@ -134,8 +137,18 @@ def _conflict(found: Sorted, index: int, draft: Draft, *, first_seq: int) -> Non
             (problem, Problem("digest", draft.digest.hex())),
             _write_draft(draft),
             first_seq,
+            draft.recorded_at,
         )
     )
+
+
+def _recorded_of(item: str) -> datetime | None:
+    """When the system of record stored an item that was refused, if it says so."""
+    try:
+        told = orjson.loads(item)
+        return parse_time(told["recordedtime"])
+    except (ValueError, TypeError, KeyError):
+        return None
 
 
 def _write_draft(draft: Draft) -> str:

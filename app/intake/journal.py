@@ -36,6 +36,7 @@ _EVENT_COLUMNS = (
     "data",
     "extras",
     "disposition",
+    "element",
 )
 _SHELF_COLUMNS = (
     "environment_id",
@@ -50,6 +51,7 @@ _SHELF_COLUMNS = (
     "item",
     "winner_seq",
     "received_at",
+    "recorded_at",
 )
 
 Identity = tuple[int, str]
@@ -76,17 +78,25 @@ class Shelved(NamedTuple):
     problems: tuple[Problem, ...]
     item: str
     winner_seq: int | None
+    recorded_at: datetime | None = None
 
 
-def lock_environment(connection: Connection, environment_id: int) -> int:
+class Locked(NamedTuple):
+    """What is read of an environment's row when it is locked."""
+
+    last_seq: int
+    environment_key: str
+
+
+def lock_environment(connection: Connection, environment_id: int) -> Locked:
     """Lock an environment's row to the end of the transaction; give its newest journal number."""
     environment = table_of(Environment)
-    last_seq: int = connection.execute(
-        select(environment.c.last_seq)
+    row = connection.execute(
+        select(environment.c.last_seq, environment.c.environment_key)
         .where(environment.c.environment_id == environment_id)
-        .with_for_update()
-    ).scalar_one()
-    return last_seq
+        .with_for_update(key_share=True)
+    ).one()
+    return Locked(*row)
 
 
 def set_last_seq(connection: Connection, environment_id: int, last_seq: int) -> None:
@@ -152,9 +162,14 @@ def find_told(
 
 
 def append_events(
-    connection: Connection, environment_id: int, kept: Sequence[Kept], *, received_at: datetime
+    connection: Connection,
+    environment_id: int,
+    kept: Sequence[Kept],
+    *,
+    elements: Sequence[bytes | None],
+    received_at: datetime,
 ) -> None:
-    """Write drafts into the journal, pending."""
+    """Write drafts into the journal, pending, each with its element."""
     rows = [
         (
             environment_id,
@@ -174,8 +189,9 @@ def append_events(
             draft.data,
             draft.extras,
             PENDING,
+            element,
         )
-        for seq, source_id, recorded_at, draft in kept
+        for (seq, source_id, recorded_at, draft), element in zip(kept, elements, strict=True)
     ]
     insert_rows(connection, table_of(Event), _EVENT_COLUMNS, rows)
 
@@ -210,6 +226,7 @@ def shelve_items(
             _cut_text(entry.item, limit_bytes),
             entry.winner_seq,
             received_at,
+            entry.recorded_at,
         )
         for number, entry in enumerate(shelved, (newest or 0) + 1)
     ]

@@ -15,7 +15,8 @@ from sqlalchemy import Connection, func, select, update
 from app.base.clock import now
 from app.base.config import Settings
 from app.base.errors import AddressRefused, OutsideFailed, Problem, TooMuchPending
-from app.base.observe import PagePulled, PullFailed, observe
+from app.base.facts import PagePulled, PullFailed
+from app.base.observe import observe
 from app.base.outbound import Fetched, fetch_url
 from app.intake.accept import Delivery, accept_drafts, read_items
 from app.intake.drafts import Draft, Refusal

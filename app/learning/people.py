@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from app.learning.attributes import kinds_of_values
 from app.learning.facts import Fact, Settlement, Slots, drop_voided, settle
 from app.learning.identity import entity_parts
 from app.learning.times import parse_time
@@ -72,11 +73,15 @@ class MembershipState:
 
 @dataclass(frozen=True, slots=True)
 class LearnerFolded:
-    """What the fold of a learner gives; memberships by team and since."""
+    """What the fold of a learner gives; memberships by team and since.
+
+    attribute_kinds: by code, the kind of all values that the facts tell
+    """
 
     state: LearnerState
     memberships: tuple[MembershipState, ...]
     settlements: tuple[Settlement, ...]
+    attribute_kinds: dict[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +138,9 @@ def fold_learner(entity_key: str, facts: Iterable[Fact]) -> LearnerFolded:
         **plain,
     )
     settlements = settle(everything, living.winners, slots.winners(), terms.slots.winners())
-    return LearnerFolded(state, memberships, settlements)
+    stated = (fact.data.get("attributes") for fact in living.facts)
+    kinds = kinds_of_values(attributes for attributes in stated if attributes)
+    return LearnerFolded(state, memberships, settlements, kinds)
 
 
 def fold_team(entity_key: str, facts: Iterable[Fact]) -> TeamFolded:

@@ -7,13 +7,13 @@ accepted = applied + superseded + pending + dead + waived + erased
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, func, literal_column, select
 
 from app.ledger.facts import SETTLED
 from app.store.sums import COUNTS
 from app.store.tables import Environment, Event, Quarantine, Source, Tally
 from app.store.tables.columns import table_of
-from app.store.tables.journal import DISPOSITIONS
+from app.store.tables.journal import DEAD, DISPOSITIONS, PENDING
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +104,26 @@ def read_books(connection: Connection, environment_id: int) -> Books:
         for row in rows
     )
     return Books(head.environment_key, head.last_revision, head.last_seq, streams)
+
+
+def verify_tallies(connection: Connection, environment_id: int) -> list[str]:
+    """Say what cannot be right, as far as tallies and two small indexes tell; cheap at any length.
+
+    Shape:  one sentence per fault; empty when all agrees
+    """
+    books = read_books(connection, environment_id)
+    faults = [] if books.is_balanced else ["the equations of the tallies do not hold"]
+    event = table_of(Event)
+    for disposition, expected in ((PENDING, books.pending), (DEAD, books.total("dead"))):
+        # Spelled out, so that the index over these events alone can answer.
+        is_such = event.c.disposition == literal_column(str(disposition))
+        found = connection.execute(
+            select(func.count()).where(event.c.environment_id == environment_id, is_such)
+        ).scalar_one()
+        if found != expected:
+            name = DISPOSITIONS[disposition]
+            faults.append(f"{name} is {expected} in the books, {found} found")
+    return faults
 
 
 def recount_books(connection: Connection, environment_id: int) -> list[str]:

@@ -1,23 +1,40 @@
-"""The numbers a verdict rests on and the lag of every stream, in one read of a snapshot.
+"""How the streams of an environment stand, read in the snapshot of the question.
 
-A stream without any contract is reported too: it exists because its module type exists, not because
-data arrived.
+What evidence says is kept between requests until evidence changes or time alone may change it; what
+the journal says (waiting events, digests not folded yet) is looked at each time, and only lowers.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from datetime import datetime
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from typing import Any
 
-from sqlalchemy import Connection, literal_column, select
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Table,
+    bindparam,
+    func,
+    literal_column,
+    select,
+)
 
 from app.learning.modules import STREAM_NAMES, stream_kind
-from app.ledger.verdict import Facts, Verdict, judge_stream, roll_up
+from app.ledger.evidence import Key, Part, read_evidence
+from app.ledger.standing import UNOWED, Standing, roll_standings, stand_part
+from app.ledger.verdict import Verdict, roll_up
+from app.store.engine import kept_between
+from app.store.statement import Statement, compile_statement
 from app.store.sums import COUNTS
-from app.store.tables import Environment, Event, Source, Stream, Tally
+from app.store.tables import BucketDelta, Environment, Event, Source, Tally
 from app.store.tables.columns import table_of
 from app.store.tables.journal import PENDING
 
 SETTLED = ("applied", "superseded", "dead", "waived", "erased")
+_DOOR = ("accepted", "duplicate", "conflict", "rejected")
+_NO_COUNTS = dict.fromkeys(COUNTS, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +42,8 @@ class StreamLag:
     """How a stream stands, of one source or rolled up over all of them.
 
     source: its key; empty when rolled up
-    counts: events, by the names of COUNTS
+    standing: what evidence says
+    counts: events, by the names of COUNTS; read for lag alone
     processing_lag_s: age of the oldest accepted event not applied yet; 0.0 when none is pending,
         None when nothing was ever received
     """
@@ -33,13 +51,21 @@ class StreamLag:
     stream: str
     kind: str
     source: str
-    verdict: Verdict
-    counts: dict[str, int]
-    last_received_at: datetime | None
-    last_applied_at: datetime | None
-    processing_lag_s: float | None
+    standing: Standing
+    counts: Mapping[str, int] = field(default_factory=lambda: _NO_COUNTS)
+    last_received_at: datetime | None = None
+    last_applied_at: datetime | None = None
+    processing_lag_s: float | None = None
+    is_contracted: bool = True
     is_sealed: bool = False
+    backlog: int | None = None
+    oldest_pending_at: datetime | None = None
     sources: tuple["StreamLag", ...] = ()
+
+    @property
+    def verdict(self) -> Verdict:
+        """What may be said of its completeness."""
+        return self.standing.verdict
 
     @property
     def pending(self) -> int:
@@ -72,79 +98,334 @@ class Freshness:
     """The verdict over the streams a question touched.
 
     streams: the touched ones, worst first
+    standing: all of them rolled up
+    is_settled: no late fact is expected before the end of the question
+    is_clipped: what is behind complete_through was left out
+    receipt: a signed token of all this, or empty
     """
 
     verdict: Verdict
     streams: tuple[StreamLag, ...]
     revision: int
     evaluated_at: datetime
+    standing: Standing = UNOWED
+    is_settled: bool = False
+    is_clipped: bool = False
+    receipt: str = ""
 
 
-def read_lag(connection: Connection, environment_id: int, *, now: datetime) -> Lag:
-    """Read and judge every stream of an environment.
+@dataclass(frozen=True, slots=True)
+class _Head:
+    environment_id: int
+    environment_key: str
+    revision: int
+    evidence_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What is kept of a stream while evidence stands still."""
+
+    parts: tuple[Part, ...]
+    standings: tuple[Standing, ...]
+    rolled: Standing
+
+
+@dataclass(frozen=True, slots=True)
+class _Flow:
+    """What the journal says of streams at this moment.
+
+    unfolded: the earliest slot of digests not folded yet
+    waiting: sources and streams with events that are not settled
+    unbalanced: sources and streams whose counts contradict one another
+    """
+
+    unfolded: Mapping[Key, datetime]
+    waiting: frozenset[Key]
+    unbalanced: frozenset[Key]
+
+
+# Questions
+
+
+def read_freshness(
+    connection: Connection,
+    environment_id: int,
+    touched: Iterable[str],
+    *,
+    now: datetime,
+    end_at: datetime | None = None,
+) -> Freshness:
+    """The verdict over these streams; over none of them it is unknown (`no_stream`).
+
+    end_at: the end of what the question asks for; None is now
+    """
+    names = [name for name in STREAM_NAMES if name in set(touched)]
+    head = _read_head(connection, environment_id)
+    known = _know_streams(connection, head, names, now=now)
+    flow = _read_flow(connection, environment_id)
+    streams = []
+    for name in names:
+        standing = known[name].rolled
+        if _is_moved(known[name], flow) or _ends_early(known[name], end_at, now):
+            parts = _add_flow(connection, head, known[name].parts, flow=flow)
+            standing = roll_standings([stand_part(p, now=now, end_at=end_at) for p in parts])
+        streams.append(StreamLag(name, stream_kind(name), "", standing))
+    return _make_freshness(streams, head.revision, now=now, end_at=end_at)
+
+
+def freshness_of(lag: Lag, touched: Iterable[str], *, end_at: datetime | None = None) -> Freshness:
+    """The verdict over these streams of a lag; over none of them it is unknown (`no_stream`)."""
+    names = set(touched)
+    streams = [stream for stream in lag.streams if stream.stream in names]
+    return _make_freshness(streams, lag.revision, now=lag.evaluated_at, end_at=end_at)
+
+
+def _make_freshness(
+    streams: list[StreamLag], revision: int, *, now: datetime, end_at: datetime | None
+) -> Freshness:
+    worst_first = sorted(streams, key=lambda stream: -stream.verdict.state.severity)
+    standing = roll_standings([stream.standing for stream in streams])
+    verdict = roll_up(stream.verdict for stream in worst_first)
+    settled = standing.settled_through
+    return Freshness(
+        verdict,
+        tuple(worst_first),
+        revision,
+        now,
+        standing=replace(standing, verdict=verdict),
+        is_settled=settled is not None and settled >= (end_at or now),
+    )
+
+
+def _read_head(connection: Connection, environment_id: int) -> _Head:
+    environment = table_of(Environment)
+    row = connection.execute(
+        select(
+            environment.c.environment_key,
+            environment.c.last_revision,
+            environment.c.last_evidence_id,
+        ).where(environment.c.environment_id == environment_id)
+    ).one()
+    return _Head(environment_id, row.environment_key, row.last_revision, row.last_evidence_id)
+
+
+# What evidence says, kept
+
+
+def _know_streams(
+    connection: Connection, head: _Head, names: list[str], *, now: datetime
+) -> Mapping[str, _Known]:
+    """What evidence says of these streams: kept, unless it changed or time may have changed it."""
+    kept = kept_between(connection)
+    place = ("standing", head.environment_id)
+    evidence_id: int | None
+    known: Mapping[str, _Known]
+    evidence_id, known = kept.get(place, (None, {}))
+    if evidence_id != head.evidence_id:
+        known = {}
+    missing = [name for name in names if name not in known or not _is_good(known[name], now)]
+    if missing:
+        read = read_evidence(connection, head.environment_id, missing, now=now)
+        known = {**known, **{name: _know_parts(parts, now=now) for name, parts in read.items()}}
+        kept[place] = (head.evidence_id, known)
+    return known
+
+
+def _is_good(known: _Known, now: datetime) -> bool:
+    """Does what was judged still hold? A clock that went back makes us look again."""
+    until = known.rolled.until
+    began_at = known.parts[0].facts.now if known.parts else None
+    return began_at is None or (until is not None and began_at <= now < until)
+
+
+def _know_parts(parts: tuple[Part, ...], *, now: datetime) -> _Known:
+    standings = tuple(stand_part(part, now=now) for part in parts)
+    return _Known(parts, standings, roll_standings(standings))
+
+
+def _ends_early(known: _Known, end_at: datetime | None, now: datetime) -> bool:
+    """Does the question end before what every source has promised by now?"""
+    if end_at is None:
+        return False
+    promises = [part.facts.terms.objective_s for part in known.parts if part.facts.terms]
+    return end_at < now - timedelta(seconds=min(promises, default=0))
+
+
+# What the journal says, read each time
+
+
+def _read_flow(connection: Connection, environment_id: int) -> _Flow:
+    unfolded, tallied = _flow_statements(connection.dialect.name)
+    given = {"environment_id": environment_id}
+    slots = connection.exec_driver_sql(unfolded.text, unfolded.bind(given)).all()
+    rows = connection.exec_driver_sql(tallied.text, tallied.bind(given)).all()
+    return _Flow(
+        {(row[0], row[1]): _moment_of(row[2]) for row in slots},
+        frozenset((row[0], row[1]) for row in rows if row[2] > 0),
+        frozenset((row[0], row[1]) for row in rows if row[2] < 0 or row[3] != 0),
+    )
+
+
+@lru_cache(maxsize=2)
+def _flow_statements(dialect_name: str) -> tuple[Statement, Statement]:
+    """The earliest slot not folded of each stream; the streams whose counts are not all settled.
+
+    Written once: they are run for every answer.
+    """
+    delta, tally = table_of(BucketDelta), table_of(Tally)
+    environment_id: Any = bindparam("environment_id", type_=BigInteger())
+    unfolded = (
+        select(delta.c.source_id, delta.c.stream, func.min(delta.c.slot_at))
+        .where(delta.c.environment_id == environment_id)
+        .group_by(delta.c.source_id, delta.c.stream)
+    )
+    settled = _sum_of(tally, SETTLED)
+    at_the_door = _sum_of(tally, _DOOR)
+    unsettled = select(
+        tally.c.source_id,
+        tally.c.stream,
+        tally.c.accepted - settled,
+        tally.c.received - at_the_door,
+    ).where(
+        tally.c.environment_id == environment_id,
+        (tally.c.accepted != settled) | (tally.c.received != at_the_door),
+    )
+    return compile_statement(unfolded, dialect_name), compile_statement(unsettled, dialect_name)
+
+
+def _sum_of(tally: Table, names: Iterable[str]) -> ColumnElement[Any]:
+    total: ColumnElement[Any] = literal_column("0")
+    for name in names:
+        total = total + tally.c[name]
+    return total
+
+
+def _moment_of(value: Any) -> datetime:
+    """A moment as the driver gives it."""
+    return datetime.fromisoformat(value) if isinstance(value, str) else value.astimezone(UTC)
+
+
+def _is_moved(known: _Known, flow: _Flow) -> bool:
+    """May the journal have lowered what evidence said?"""
+    if not (flow.unfolded or flow.waiting or flow.unbalanced):
+        return False
+    return any(
+        part.key in flow.waiting or part.key in flow.unbalanced or _is_late(part, flow)
+        for part in known.parts
+    )
+
+
+def _is_late(part: Part, flow: _Flow) -> bool:
+    """Has something come into a bucket that was matched already?"""
+    slot_at, matched = flow.unfolded.get(part.key), part.facts.matched_through
+    return slot_at is not None and matched is not None and slot_at < matched
+
+
+def _add_flow(
+    connection: Connection, head: _Head, parts: Iterable[Part], *, flow: _Flow
+) -> list[Part]:
+    moved = []
+    for part in parts:
+        pending_from, is_unbalanced = None, part.key in flow.unbalanced
+        if part.key in flow.waiting:
+            pending_from = _pending_from(connection, head.environment_id, key=part.key)
+            # The counts say that something waits; then it lies in the journal, or they are wrong.
+            is_unbalanced = is_unbalanced or pending_from is None
+        facts = replace(
+            part.facts,
+            unfolded_from=flow.unfolded.get(part.key) if _is_late(part, flow) else None,
+            pending_from=pending_from,
+            is_unbalanced=is_unbalanced,
+        )
+        moved.append(replace(part, facts=facts))
+    return moved
+
+
+def _pending_from(connection: Connection, environment_id: int, *, key: Key) -> datetime | None:
+    """The earliest recorded moment of what waits in a stream of a source."""
+    event = table_of(Event)
+    recorded_at: datetime | None = connection.execute(
+        select(func.min(event.c.recorded_at)).where(
+            event.c.environment_id == environment_id,
+            event.c.source_id == key[0],
+            event.c.stream == key[1],
+            event.c.disposition == literal_column(str(PENDING)),
+        )
+    ).scalar()
+    return recorded_at
+
+
+# Lag in full
+
+
+def read_lag(
+    connection: Connection,
+    environment_id: int,
+    *,
+    now: datetime,
+    end_at: datetime | None = None,
+    streams: Iterable[str] = STREAM_NAMES,
+) -> Lag:
+    """Read and judge streams of an environment, with their counts.
+
+    A source that sends a stream it does not owe is listed as `no_contract`; the roll-up is over
+    those that owe it.
 
     Shape:  streams in the order of the registry; sources by key
     """
-    environment = table_of(Environment)
-    row = connection.execute(
-        select(environment.c.environment_key, environment.c.last_revision).where(
-            environment.c.environment_id == environment_id
-        )
-    ).one()
-    sources = tuple(_read_sources(connection, environment_id, now=now))
-    streams = tuple(_roll_stream(name, sources) for name in STREAM_NAMES)
-    return Lag(row.environment_key, row.last_revision, now, streams, sources)
-
-
-def freshness_of(lag: Lag, touched: Iterable[str]) -> Freshness:
-    """The verdict over these streams; over none of them it is unknown (`no_stream`)."""
-    names = set(touched)
-    streams = sorted(
-        (stream for stream in lag.streams if stream.stream in names),
-        key=lambda stream: -stream.verdict.state.severity,
-    )
-    verdict = roll_up(stream.verdict for stream in streams)
-    return Freshness(verdict, tuple(streams), lag.revision, lag.evaluated_at)
-
-
-def _read_sources(
-    connection: Connection, environment_id: int, *, now: datetime
-) -> Iterable[StreamLag]:
-    contracts = _read_contracts(connection, environment_id)
+    wanted = set(streams)
+    names = [name for name in STREAM_NAMES if name in wanted]
+    head = _read_head(connection, environment_id)
+    flow = _read_flow(connection, environment_id)
+    # Read anew: what is kept may be older in what no verdict rests on, such as the last heartbeat.
+    found = read_evidence(connection, environment_id, names, now=now)
+    owed = [part for name in names for part in found[name]]
+    parts = _add_flow(connection, head, owed, flow=flow)
+    lags = {
+        part.key: _lag_of_part(part, stand_part(part, now=now, end_at=end_at)) for part in parts
+    }
     tallies = _read_tallies(connection, environment_id)
-    sources = _read_source_names(connection, environment_id)
-    order = {name: index for index, name in enumerate(STREAM_NAMES)}
-    keys = {key for key in (*contracts, *tallies) if key[1] in order and key[0] in sources}
-    for key in sorted(keys, key=lambda key: (sources[key[0]][0], order[key[1]])):
-        source_id, stream = key
-        counts, received_at, applied_at = tallies.get(key, (dict.fromkeys(COUNTS, 0), None, None))
-        lag = StreamLag(
-            stream=stream,
-            kind=stream_kind(stream),
-            source=sources[source_id][0],
-            verdict=judge_stream(Facts(is_contracted=key in contracts)),
-            counts=counts,
-            last_received_at=received_at,
-            last_applied_at=applied_at,
-            processing_lag_s=None if received_at is None else 0.0,
-            is_sealed=sources[source_id][1],
+    for key in sorted(tallies.keys() - lags.keys()):
+        source = _read_source_key(connection, environment_id, key[0])
+        if key[1] in wanted and source is not None:
+            lag = StreamLag(key[1], stream_kind(key[1]), source, UNOWED, is_contracted=False)
+            lags[key] = lag
+    counted = []
+    for key, lag in lags.items():
+        told = replace(lag, **tallies.get(key, {}))
+        counted.append(
+            replace(told, processing_lag_s=_wait_s(connection, head, told, key=key, now=now))
         )
-        if lag.pending > 0:
-            oldest_at = _oldest_pending(connection, environment_id, key=key)
-            if oldest_at is not None:
-                lag = replace(lag, processing_lag_s=max(0.0, (now - oldest_at).total_seconds()))
-        yield lag
+    order = {name: place for place, name in enumerate(STREAM_NAMES)}
+    counted.sort(key=lambda lag: (lag.source, order[lag.stream]))
+    rolled = tuple(_roll_stream(name, counted) for name in names)
+    return Lag(head.environment_key, head.revision, now, rolled, tuple(counted))
 
 
-def _oldest_pending(
-    connection: Connection, environment_id: int, *, key: tuple[int, str]
-) -> datetime | None:
-    """When the oldest pending event of a source's stream was received: one seek in its index."""
+def _lag_of_part(part: Part, standing: Standing) -> StreamLag:
+    return StreamLag(
+        part.stream,
+        stream_kind(part.stream),
+        part.source,
+        standing,
+        is_sealed=part.is_sealed,
+        backlog=part.backlog,
+        oldest_pending_at=part.oldest_pending_at,
+    )
+
+
+def _wait_s(
+    connection: Connection, head: _Head, lag: StreamLag, *, key: Key, now: datetime
+) -> float | None:
+    """The age of the oldest event that waits: one seek in the index of pending events."""
+    if lag.last_received_at is None or lag.pending <= 0:
+        return None if lag.last_received_at is None else 0.0
     event = table_of(Event)
     received_at: datetime | None = connection.execute(
         select(event.c.received_at)
         .where(
-            event.c.environment_id == environment_id,
+            event.c.environment_id == head.environment_id,
             event.c.source_id == key[0],
             event.c.stream == key[1],
             event.c.disposition == literal_column(str(PENDING)),
@@ -152,59 +433,50 @@ def _oldest_pending(
         .order_by(event.c.seq)
         .limit(1)
     ).scalar()
-    return received_at
+    return 0.0 if received_at is None else max(0.0, (now - received_at).total_seconds())
 
 
-def _read_contracts(connection: Connection, environment_id: int) -> set[tuple[int, str]]:
-    stream = table_of(Stream)
-    rows = connection.execute(
-        select(stream.c.source_id, stream.c.stream).where(stream.c.environment_id == environment_id)
-    )
-    return {(row.source_id, row.stream) for row in rows}
-
-
-def _read_source_names(connection: Connection, environment_id: int) -> dict[int, tuple[str, bool]]:
+def _read_source_key(connection: Connection, environment_id: int, source_id: int) -> str | None:
     source = table_of(Source)
-    rows = connection.execute(
-        select(source.c.source_id, source.c.source_key, source.c.sealed_at).where(
-            source.c.environment_id == environment_id
+    found: str | None = connection.execute(
+        select(source.c.source_key).where(
+            source.c.environment_id == environment_id, source.c.source_id == source_id
         )
-    )
-    return {row.source_id: (row.source_key, row.sealed_at is not None) for row in rows}
+    ).scalar()
+    return found
 
 
-def _read_tallies(
-    connection: Connection, environment_id: int
-) -> dict[tuple[int, str], tuple[dict[str, int], datetime | None, datetime | None]]:
+def _read_tallies(connection: Connection, environment_id: int) -> dict[Key, dict[str, Any]]:
+    """What the books say of each source and stream, by the names of StreamLag."""
     tally = table_of(Tally)
     rows = connection.execute(
         select(tally).where(tally.c.environment_id == environment_id)
     ).mappings()
     return {
-        (row["source_id"], row["stream"]): (
-            {name: row[name] for name in COUNTS},
-            row["last_received_at"],
-            row["last_applied_at"],
-        )
+        (row["source_id"], row["stream"]): {
+            "counts": {name: row[name] for name in COUNTS},
+            "last_received_at": row["last_received_at"],
+            "last_applied_at": row["last_applied_at"],
+        }
         for row in rows
     }
 
 
-def _roll_stream(name: str, sources: tuple[StreamLag, ...]) -> StreamLag:
-    """One stream over all its sources; without any source it is under no contract."""
+def _roll_stream(name: str, sources: Iterable[StreamLag]) -> StreamLag:
+    """One stream over all its sources; without any that owes it, it is under no contract."""
     parts = tuple(source for source in sources if source.stream == name)
-    verdicts = [part.verdict for part in parts] or [judge_stream(Facts(is_contracted=False))]
-    lags = [part.processing_lag_s for part in parts if part.processing_lag_s is not None]
+    waits = [part.processing_lag_s for part in parts if part.processing_lag_s is not None]
+    received = [part.last_received_at for part in parts if part.last_received_at]
+    applied = [part.last_applied_at for part in parts if part.last_applied_at]
     return StreamLag(
         stream=name,
         kind=stream_kind(name),
         source="",
-        verdict=roll_up(verdicts),
+        standing=roll_standings([part.standing for part in parts if part.is_contracted]),
         counts={key: sum(part.counts[key] for part in parts) for key in COUNTS},
-        last_received_at=max(
-            (p.last_received_at for p in parts if p.last_received_at), default=None
-        ),
-        last_applied_at=max((p.last_applied_at for p in parts if p.last_applied_at), default=None),
-        processing_lag_s=max(lags, default=None),
+        last_received_at=max(received, default=None),
+        last_applied_at=max(applied, default=None),
+        processing_lag_s=max(waits, default=None),
+        is_contracted=any(part.is_contracted for part in parts),
         sources=parts,
     )

@@ -4,6 +4,7 @@ Source: OData JSON Format 4.01, 21.1; docs/errors.md
 """
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from starlette.responses import Response
@@ -36,8 +37,9 @@ def error_response(error: AppError, *, version: str) -> Response:
     )
 
 
-def method_error() -> MethodNotAllowed:
+def method_error(known: Sequence[str]) -> MethodNotAllowed:
     """The refusal of whatever would change something: this feed is read-only."""
+    allowed = ", ".join(known)
     return MethodNotAllowed(
-        "this feed is read-only", hint="It knows GET and HEAD.", headers={"Allow": "GET, HEAD"}
+        "this feed is read-only", hint=f"It knows {allowed}.", headers={"Allow": allowed}
     )

@@ -45,7 +45,7 @@ class Feed:
 
 def show_feed(root: str, datasets: Iterable[Dataset], scopes: frozenset[str]) -> Feed:
     """The feed as a caller with these scopes sees it: no hidden set, column or way to one."""
-    visible = [dataset for dataset in datasets if dataset.scope in scopes]
+    visible = [one for one in datasets if one.scope in scopes]
     names = {dataset.name for dataset in visible}
     return Feed(
         root,

@@ -1,4 +1,4 @@
-"""What the caller can read: Accept and $format, OData-MaxVersion, Prefer.
+"""What the caller can read: Accept and $format, OData-MaxVersion.
 
 Parameters nobody here knows are ignored, as clients send many (OData JSON Format 4.01, 3).
 """
@@ -10,9 +10,13 @@ from app.base.errors import BadOption, NotAcceptable
 
 VERSION = re.compile(r"\s*([0-9]{1,3})\.([0-9]{1,3})\s*")
 JSON_TYPES = ("application/json", "application/*", "*/*")
+CSV_TYPES = ("text/csv", "text/*")
 XML_TYPES = ("application/xml", "application/*", "*/*")
-NO_JSON = "this is answered as application/json with odata.metadata=minimal or none"
-NO_XML = "$metadata is answered as application/xml"
+LEVELS = ("minimal", "full", "none")
+NO_JSON = "this is answered as application/json"
+NO_ROWS = "this is answered as application/json or text/csv"
+NO_CSDL = "$metadata is answered as application/xml or application/json"
+CSV_TYPE = "text/csv;charset=utf-8;header=present"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +30,40 @@ class MediaRange:
     parameters: tuple[tuple[str, str], ...]
     quality: float
 
+    def asked(self, name: str, otherwise: str) -> str:
+        """The value of a format parameter; the prefix went with version 4.01."""
+        asked = dict(self.parameters)
+        return asked.get(f"odata.{name}", asked.get(name, otherwise))
+
     @property
     def metadata(self) -> str:
-        """How much control information it asks for; the prefix went with version 4.01."""
-        asked = dict(self.parameters)
-        return asked.get("odata.metadata", asked.get("metadata", "minimal"))
+        """How much control information it asks for."""
+        return self.asked("metadata", "minimal")
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """How an answer is written.
+
+    level: how much control information: `minimal`, `full` or `none`
+    numbers_as_text: whole numbers of 64 bits as text, for readers whose numbers are doubles
+    streaming: did the caller ask for members in the order of streams? They always are
+    is_csv: a table instead of JSON
+    """
+
+    level: str = "minimal"
+    numbers_as_text: bool = False
+    streaming: bool = False
+    is_csv: bool = False
+
+    @property
+    def media_type(self) -> str:
+        """The Content-Type of the answer."""
+        if self.is_csv:
+            return CSV_TYPE
+        more = ";odata.streaming=true" if self.streaming else ""
+        more += ";IEEE754Compatible=true" if self.numbers_as_text else ""
+        return f"application/json;odata.metadata={self.level}{more};charset=utf-8"
 
 
 def read_accept(text: str) -> tuple[MediaRange, ...]:
@@ -70,31 +103,46 @@ def split_unquoted(text: str, separator: str) -> list[str]:
     return [part for part in parts if part.strip()] or [""]
 
 
-def choose_metadata_level(accept: str, asked: str) -> str:
-    """How much control information a JSON answer carries: `minimal` or `none`.
+def choose_style(accept: str, asked: str, *, tables: bool) -> Style:
+    """How an answer of data is written.
 
     asked: the value of $format, which outweighs the header
+    tables: may it be a table?
     Raises: NotAcceptable
     """
     if asked:
-        accept = "application/json" if asked.lower() == "json" else asked
-    ranges = read_accept(accept or "*/*")
-    for one in ranges:
-        if one.type in JSON_TYPES and one.metadata in {"minimal", "none"}:
-            return one.metadata
-    raise NotAcceptable(NO_JSON)
+        short = {"json": "application/json", "csv": "text/csv"}
+        accept = short.get(asked.strip().lower(), asked)
+    for one in read_accept(accept or "*/*"):
+        if one.type in JSON_TYPES and one.metadata in LEVELS:
+            return Style(
+                one.metadata,
+                numbers_as_text=one.asked("ieee754compatible", "false") == "true",
+                streaming=one.asked("streaming", "false") == "true",
+            )
+        if tables and one.type in CSV_TYPES:
+            return Style("none", is_csv=True)
+    raise NotAcceptable(NO_ROWS if tables else NO_JSON)
 
 
-def check_xml(accept: str, asked: str) -> None:
-    """Refuse a caller who does not read XML, for $metadata.
+def chooses_csdl_json(accept: str, asked: str) -> bool:
+    """Is $metadata wanted as JSON rather than XML?
 
     Raises: NotAcceptable
     """
     if asked:
-        accept = "application/xml" if asked.lower() == "xml" else asked
-    ranges = read_accept(accept or "*/*")
-    if not any(one.type in XML_TYPES for one in ranges):
-        raise NotAcceptable(NO_XML)
+        short = {"xml": "application/xml", "json": "application/json"}
+        accept = short.get(asked.strip().lower(), asked)
+    best: dict[str, float] = {}
+    for one in read_accept(accept or "*/*"):
+        best.setdefault(one.type, one.quality)
+    json = best.get(JSON_TYPES[0], 0.0)
+    xml = best.get(XML_TYPES[0], 0.0)
+    either = max(best.get(name, 0.0) for name in XML_TYPES[1:])
+    if not max(json, xml, either):
+        raise NotAcceptable(NO_CSDL)
+    # Who lists XML at all, as Power Query does, reads no other $metadata.
+    return not xml and json > either
 
 
 def choose_version(highest: str, *, unasked: str) -> str:
@@ -110,24 +158,3 @@ def choose_version(highest: str, *, unasked: str) -> str:
     if match is None or int(match[1]) < 4:
         raise BadOption("OData-MaxVersion must be 4.0 or 4.01", target="OData-MaxVersion")
     return "4.0" if (match[1], match[2]) in {("4", "0"), ("4", "00")} else "4.01"
-
-
-@dataclass(frozen=True, slots=True)
-class PageWish:
-    """The caller's wish for a page size.
-
-    name: the preference as it was spelled, to be repeated in Preference-Applied
-    """
-
-    name: str
-    rows: int
-
-
-def read_page_wish(prefer: str, *, most: int) -> PageWish | None:
-    """The page size wished for in a Prefer header, at most `most`; None without a usable one."""
-    for part in split_unquoted(prefer, ","):
-        name, _, value = part.partition("=")
-        name, value = name.strip().lower(), value.partition(";")[0].strip().strip('"')
-        if name in {"odata.maxpagesize", "maxpagesize"} and re.fullmatch(r"[0-9]{1,18}", value):
-            return PageWish(name, min(int(value), most)) if int(value) > 0 else None
-    return None

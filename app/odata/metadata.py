@@ -1,21 +1,24 @@
-"""A Feed in, its CSDL out as XML: types, sets, ways between them, and what each truly can do.
+"""A Feed in, its CSDL out as XML or JSON: types, sets, ways between them, what each truly can do.
 
-Source: OData CSDL XML 4.01; the vocabularies Core, Capabilities and Measures
+The model is made once, as CSDL JSON has it; the XML is written from it.
+Source: OData CSDL JSON 4.01; OData CSDL XML 4.01; the vocabularies Core, Capabilities and Measures
 """
 
-from collections.abc import Iterable
-from html import escape
+from typing import Any
+
+import orjson
 
 from app.base.config import Settings
 from app.catalog.fields import Dataset, Enumeration, Field, Navigation, Type
-from app.catalog.functions import FUNCTIONS
+from app.odata.apply import note_apply
+from app.odata.capabilities import note_service, note_set
+from app.odata.csdl import Model, write_csdl_xml
 from app.odata.feed import NAMESPACE, Feed
+from app.odata.options import SCHEMA_VERSION
 
 CONTAINER = "Container"
-EDMX = "http://docs.oasis-open.org/odata/ns/edmx"
-EDM = "http://docs.oasis-open.org/odata/ns/edm"
 VOCABULARIES = "https://oasis-tcs.github.io/odata-vocabularies/vocabularies"
-INCLUDED = ("Core", "Capabilities", "Measures")
+INCLUDED = ("Core", "Capabilities", "Measures", "Aggregation")
 PLAIN_TYPES = {
     Type.TEXT: "Edm.String",
     Type.INT: "Edm.Int64",
@@ -23,90 +26,86 @@ PLAIN_TYPES = {
     Type.BOOL: "Edm.Boolean",
     Type.TIME: "Edm.DateTimeOffset",
     Type.DATE: "Edm.Date",
+    Type.CLOCK: "Edm.TimeOfDay",
+    Type.SPAN: "Edm.Duration",
     Type.OPEN: f"{NAMESPACE}.Attributes",
-    Type.TEXTS: "Collection(Edm.String)",
+    Type.TEXTS: "Edm.String",
 }
 UNITS = {"percent": "%", "days": "d"}
-FORMATS = ("application/json;odata.metadata=minimal", "application/json;odata.metadata=none")
-NOT_OFFERED = (
-    "AsynchronousRequestsSupported",
-    "BatchSupported",
-    "ComputeSupported",
-    "CrossJoinSupported",
-    "QuerySegmentSupported",
-)
-CHANGES = (
-    ("InsertRestrictions", "Insertable"),
-    ("UpdateRestrictions", "Updatable"),
-    ("DeleteRestrictions", "Deletable"),
-)
-# The verdict in every data answer: name, type, may it be null, description.
-TERMS = (
-    ("verdict", "Edm.String", False, "complete, catching_up, unknown, incomplete or stalled."),
-    ("reason", "Edm.String", True, "Why the verdict is not complete."),
-    ("revision", "Edm.Int64", False, "The environment's revision that the answer was read at."),
-    ("evaluated_at", "Edm.DateTimeOffset", False, "When the verdict was judged."),
+# The verdict in every data answer: name, type, may it be null, is it a list, description.
+TERMS: tuple[tuple[str, str, bool, bool, str], ...] = (
+    (
+        "verdict",
+        "Edm.String",
+        False,
+        False,
+        "complete, catching_up, unknown, incomplete or stalled.",
+    ),
+    ("reason", "Edm.String", True, False, "Why the verdict is not complete."),
+    (
+        "complete_through",
+        "Edm.DateTimeOffset",
+        True,
+        False,
+        "Everything recorded before is in the answer; null while nobody can say.",
+    ),
+    ("revision", "Edm.Int64", False, False, "The revision that the answer was read at."),
+    ("evaluated_at", "Edm.DateTimeOffset", False, False, "When the verdict was judged."),
     (
         "streams",
-        f"Collection({NAMESPACE}.StreamVerdict)",
+        f"{NAMESPACE}.StreamVerdict",
         False,
+        True,
         "The streams the answer rests on, worst first.",
     ),
 )
 VERDICT_PARTS = (
-    ("stream", "false", "A module type, or people, catalog, assignments."),
-    ("verdict", "false", "What may be said of its completeness."),
-    ("reason", "true", "Why it is not complete."),
+    ("stream", False, "A module type, or people, catalog, assignments."),
+    ("verdict", False, "What may be said of its completeness."),
+    ("reason", True, "Why it is not complete."),
 )
 
 
 def write_metadata(feed: Feed, *, version: str, limits: Settings) -> str:
-    """The $metadata document of a feed.
+    """The $metadata document of a feed as XML.
 
     version: `4.0` or `4.01`, written into the document
     """
-    schema = element(
-        "Schema",
-        *map(describe_enumeration, find_enumerations(feed)),
-        *describe_shared_types(),
-        *(describe_type(dataset, feed) for dataset in feed.datasets),
-        *describe_terms(),
-        describe_container(feed, limits),
-        xmlns=EDM,
-        Namespace=NAMESPACE,
-    )
-    references = (
-        element(
-            "edmx:Reference",
-            element("edmx:Include", Namespace=f"Org.OData.{name}.V1", Alias=name),
-            Uri=f"{VOCABULARIES}/Org.OData.{name}.V1.xml",
-        )
+    return write_csdl_xml(refer("xml") | make_model(feed, limits), version=version)
+
+
+def write_metadata_json(feed: Feed, *, version: str, limits: Settings) -> str:
+    """The $metadata document of a feed as JSON."""
+    model = {"$Version": version} | refer("json") | make_model(feed, limits)
+    return orjson.dumps(model).decode()
+
+
+def refer(ending: str) -> Model:
+    """The vocabularies that annotations come from, in a format of their own."""
+    references = {
+        f"{VOCABULARIES}/Org.OData.{name}.V1.{ending}": {
+            "$Include": [{"$Namespace": f"Org.OData.{name}.V1", "$Alias": name}]
+        }
         for name in INCLUDED
-    )
-    document = element(
-        "edmx:Edmx",
-        *references,
-        element("edmx:DataServices", schema),
-        **{"xmlns:edmx": EDMX, "Version": version},
-    )
-    return f'<?xml version="1.0" encoding="utf-8"?>\n{document}'
+    }
+    return {"$Reference": references}
 
 
-def element(name: str, *inside: str, **attributes: str) -> str:
-    """One XML element with what stands in it; attributes are escaped here."""
-    told = "".join(f' {key}="{escape(value)}"' for key, value in attributes.items())
-    content = "".join(inside)
-    return f"<{name}{told}>{content}</{name}>\n" if content else f"<{name}{told}/>\n"
+def make_model(feed: Feed, limits: Settings) -> Model:
+    """The model of a feed as CSDL JSON has it, but for its version and references.
 
-
-def annotate(term: str, *inside: str, **value: str) -> str:
-    """An annotation; its value is an attribute or the elements in it."""
-    return element("Annotation", *inside, Term=term, **value)
-
-
-def describe(text: str) -> str:
-    """The words people read about a thing."""
-    return annotate("Core.Description", String=text)
+    What is the default of CSDL JSON is left out: text as the type, and that nothing is null.
+    """
+    schema: Model = {one.name: model_enumeration(one) for one in find_enumerations(feed)}
+    schema |= model_shared_types()
+    schema |= {dataset.entity: model_type(dataset, feed) for dataset in feed.datasets}
+    schema |= model_terms()
+    schema[CONTAINER] = model_container(feed, limits)
+    schema["@Core.SchemaVersion"] = SCHEMA_VERSION
+    return {
+        "$EntityContainer": f"{NAMESPACE}.{CONTAINER}",
+        NAMESPACE: schema,
+    }
 
 
 # Types
@@ -118,160 +117,112 @@ def find_enumerations(feed: Feed) -> list[Enumeration]:
     return list(dict.fromkeys(f.enumeration for f in fields if f.enumeration is not None))
 
 
-def describe_enumeration(enumeration: Enumeration) -> str:
+def model_enumeration(enumeration: Enumeration) -> Model:
     """An enumeration; its numbers are places in the list and mean nothing else."""
-    members = (
-        element("Member", Name=member, Value=str(place))
-        for place, member in enumerate(enumeration.members)
-    )
-    return element("EnumType", *members, Name=enumeration.name)
+    members = {member: place for place, member in enumerate(enumeration.members)}
+    return {"$Kind": "EnumType", **members}
 
 
-def describe_shared_types() -> tuple[str, ...]:
+def model_shared_types() -> Model:
     """The open type of free attributes, and one line of a verdict."""
-    attributes = element(
-        "ComplexType",
-        describe("Attributes under the names their source gave them."),
-        Name="Attributes",
-        OpenType="true",
-    )
-    parts = (
-        element("Property", describe(text), Name=name, Type="Edm.String", Nullable=nullable)
+    parts = {
+        name: may_be_null(nullable=nullable) | {"@Core.Description": text}
         for name, nullable, text in VERDICT_PARTS
-    )
-    return attributes, element("ComplexType", *parts, Name="StreamVerdict")
+    }
+    return {
+        "Attributes": {
+            "$Kind": "ComplexType",
+            "$OpenType": True,
+            "@Core.Description": "Attributes under the names their source gave them.",
+        },
+        "StreamVerdict": {"$Kind": "ComplexType", **parts},
+    }
 
 
-def describe_type(dataset: Dataset, feed: Feed) -> str:
+def model_type(dataset: Dataset, feed: Feed) -> Model:
     """The entity type of a set."""
-    return element(
-        "EntityType",
-        element("Key", *(element("PropertyRef", Name=name) for name in dataset.key)),
-        *map(describe_field, dataset.fields),
-        *(describe_navigation(way, feed) for way in dataset.navigations),
-        describe(dataset.description),
-        Name=dataset.entity,
-    )
+    told: Model = {"$Kind": "EntityType"}
+    if dataset.key:
+        told["$Key"] = list(dataset.key)
+    told |= {field.name: model_field(field) for field in dataset.fields}
+    told |= {way.name: model_navigation(way, feed) for way in dataset.navigations}
+    return told | {"@Core.Description": dataset.description}
 
 
-def describe_field(field: Field) -> str:
+def model_field(field: Field) -> Model:
     """A property with its facets; a list is never null, only empty."""
-    facets = {"Name": field.name, "Type": type_name(field)}
-    facets["Nullable"] = str(field.nullable and field.type is not Type.TEXTS).lower()
+    told = of_type(type_name(field))
+    if field.type is Type.TEXTS:
+        told["$Collection"] = True
+    told |= may_be_null(nullable=field.nullable and field.type is not Type.TEXTS)
     if field.type is Type.TEXT and field.max_length is not None:
-        facets["MaxLength"] = str(field.max_length)
+        told["$MaxLength"] = field.max_length
     if field.type is Type.TIME:
-        facets["Precision"] = "6"
-    unit = UNITS.get(field.unit or "", field.unit)
-    told = annotate("Measures.Unit", String=unit) if unit else ""
-    return element("Property", describe(field.description), told, **facets)
+        told["$Precision"] = 6
+    told["@Core.Description"] = field.description
+    if field.unit:
+        told["@Measures.Unit"] = UNITS.get(field.unit, field.unit)
+    return told
+
+
+def of_type(name: str) -> Model:
+    """The member that tells a type."""
+    return {} if name == "Edm.String" else {"$Type": name}
+
+
+def may_be_null(*, nullable: bool) -> Model:
+    """The member that tells whether a value may be null."""
+    return {"$Nullable": True} if nullable else {}
 
 
 def type_name(field: Field) -> str:
-    """The name of a property's type."""
-    if field.enumeration is not None:
+    """The qualified name of a property's type, of its items for a list."""
+    if field.type is Type.ENUM and field.enumeration is not None:
         return f"{NAMESPACE}.{field.enumeration.name}"
-    return PLAIN_TYPES[field.type]
+    return PLAIN_TYPES.get(field.type, "Edm.String")
 
 
-def describe_navigation(way: Navigation, feed: Feed) -> str:
+def model_navigation(way: Navigation, feed: Feed) -> Model:
     """A navigation property; what it leads to may be missing."""
-    target = f"{NAMESPACE}.{feed.target(way).entity}"
-    facets = {"Name": way.name, "Type": f"Collection({target})" if way.many else target}
-    partner = feed.target(way).navigation(way.partner) if way.partner else None
+    target = feed.target(way)
+    told: Model = {"$Kind": "NavigationProperty", "$Type": f"{NAMESPACE}.{target.entity}"}
+    told |= {"$Collection": True} if way.many else {"$Nullable": True}
+    partner = target.navigation(way.partner) if way.partner else None
     if partner is not None:
-        facets["Partner"] = partner.name
-    return element("NavigationProperty", describe(way.description), **facets)
+        told["$Partner"] = partner.name
+    return told | {"@Core.Description": way.description}
 
 
-def describe_terms() -> list[str]:
+def model_terms() -> Model:
     """The annotations that carry the verdict in each answer."""
-    return [
-        element("Term", describe(text), Name=name, Type=type_, Nullable=str(nullable).lower())
-        for name, type_, nullable, text in TERMS
-    ]
+    terms: dict[str, dict[str, Any]] = {}
+    for name, kind, nullable, is_list, text in TERMS:
+        told: dict[str, Any] = {"$Kind": "Term"} | of_type(kind)
+        told |= {"$Collection": True} if is_list else {}
+        told |= {"$Precision": 6} if kind == PLAIN_TYPES[Type.TIME] else {}
+        terms[name] = told | may_be_null(nullable=nullable) | {"@Core.Description": text}
+    return terms
 
 
 # Sets and what can be done with them
 
 
-def describe_container(feed: Feed, limits: Settings) -> str:
-    """The container: every set, and what the service as a whole offers."""
-    formats = element("Collection", *(element("String", escape(text)) for text in FORMATS))
-    functions = sorted({function.name for function in FUNCTIONS})
-    return element(
-        "EntityContainer",
-        *(describe_set(dataset, feed, limits) for dataset in feed.datasets),
-        annotate("Core.ODataVersions", String="4.0 4.01"),
-        annotate("Capabilities.SupportedFormats", formats),
-        annotate(
-            "Capabilities.FilterFunctions",
-            element("Collection", *(element("String", escape(name)) for name in functions)),
-        ),
-        annotate("Capabilities.KeyAsSegmentSupported", Bool="true"),
-        *(annotate(f"Capabilities.{name}", Bool="false") for name in NOT_OFFERED),
-        Name=CONTAINER,
-    )
+def model_container(feed: Feed, limits: Settings) -> Model:
+    """The container: every set and singleton, and what the service as a whole offers."""
+    sets = {dataset.name: model_set(dataset, feed, limits) for dataset in feed.datasets}
+    return {"$Kind": "EntityContainer", **sets, **note_service()}
 
 
-def describe_set(dataset: Dataset, feed: Feed, limits: Settings) -> str:
+def model_set(dataset: Dataset, feed: Feed, limits: Settings) -> Model:
     """A set, where its navigations lead, and what may be asked of it."""
-    bindings = (
-        element("NavigationPropertyBinding", Path=way.name, Target=feed.target(way).name)
-        for way in dataset.navigations
-    )
-    return element(
-        "EntitySet",
-        *bindings,
-        describe(dataset.description),
-        *describe_reading(dataset, limits),
-        *(restrict(term, say_whether(name, value=False)) for term, name in CHANGES),
-        Name=dataset.name,
-        EntityType=f"{NAMESPACE}.{dataset.entity}",
-    )
-
-
-def describe_reading(dataset: Dataset, limits: Settings) -> tuple[str, ...]:
-    """What $filter, $orderby, $expand and their kin can do with a set."""
-    whole = [f.name for f in dataset.fields if f.type in {Type.OPEN, Type.TEXTS}]
-    deep = element("PropertyValue", Property="MaxLevels", Int=str(limits.limit_expand_depth))
+    told: Model = {} if dataset.singleton else {"$Collection": True}
+    told["$Type"] = f"{NAMESPACE}.{dataset.entity}"
+    bindings = {way.name: feed.target(way).name for way in dataset.navigations}
+    if bindings:
+        told["$NavigationPropertyBinding"] = bindings
     return (
-        restrict(
-            "FilterRestrictions",
-            say_whether("Filterable"),
-            paths("NonFilterableProperties", whole, "PropertyPath"),
-        ),
-        restrict(
-            "SortRestrictions",
-            say_whether("Sortable"),
-            paths("NonSortableProperties", whole, "PropertyPath"),
-        ),
-        restrict(
-            "ExpandRestrictions",
-            say_whether("Expandable", value=bool(dataset.navigations)),
-            deep,
-        ),
-        restrict("CountRestrictions", say_whether("Countable")),
-        restrict("SearchRestrictions", say_whether("Searchable", value=False)),
-        restrict("ChangeTracking", say_whether("Supported", value=False)),
-        restrict("SelectSupport", say_whether("Supported")),
-        annotate("Capabilities.TopSupported", Bool="true"),
-        annotate("Capabilities.SkipSupported", Bool="true"),
-        annotate("Capabilities.IndexableByKey", Bool="true"),
+        told
+        | {"@Core.Description": dataset.description}
+        | note_set(dataset, limits)
+        | note_apply(dataset, feed)
     )
-
-
-def restrict(term: str, *values: str) -> str:
-    """A record of the Capabilities vocabulary."""
-    return annotate(f"Capabilities.{term}", element("Record", *values))
-
-
-def say_whether(name: str, *, value: bool = True) -> str:
-    """A yes or no in a record."""
-    return element("PropertyValue", Property=name, Bool="true" if value else "false")
-
-
-def paths(name: str, targets: Iterable[str], kind: str) -> str:
-    """A list of properties in a record; nothing when it is empty."""
-    listed = "".join(element(kind, escape(target)) for target in targets)
-    return element("PropertyValue", element("Collection", listed), Property=name) if listed else ""

@@ -1,24 +1,20 @@
-"""A raw resource path in, what it addresses out: a set, an entity, a property, its value, a count.
+"""A raw resource path in, what it addresses out: sets, entities, properties, counts, references.
 
 Splits before it decodes, so that an encoded slash or quote may stand in a key. Asks no database.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from urllib.parse import unquote
 
-from app.base.errors import BadSyntax, NotSupported, TypeMismatch, UnknownPath
+from app.base.errors import BadSyntax, NotSupported, UnknownPath
 from app.catalog.fields import Dataset, Field, Navigation, Type
 from app.odata.feed import Feed, suggest
+from app.odata.keys import Key, read_key, read_key_segment, split_segment
 
-LARGEST_INT = 2**63 - 1
-SEGMENT = re.compile(r"([^()]*)(?:\((.*)\))?", re.DOTALL)
-KEY_PART = re.compile(r"\s*+(?:(\w++)\s*+=)?\s*+('(?:[^']|'')*+'|[^,'\s]++)\s*+(?:,|$)")
-KNOWN_LATER = frozenset(
-    {"$ref", "$all", "$entity", "$batch", "$crossjoin", "$filter", "$each", "$query", "$it"}
-)
+NOT_OFFERED = frozenset({"$each", "$crossjoin", "$it", "$root"})
+FILTER = "$filter("
 
 
 class Kind(StrEnum):
@@ -29,6 +25,14 @@ class Kind(StrEnum):
     PROPERTY = "property"
     VALUE = "value"
     COUNT = "count"
+    REFERENCES = "collection of references"
+    REFERENCE = "reference"
+    ALL = "collection of all entities"
+
+    @property
+    def spoken(self) -> str:
+        """With its article, for messages."""
+        return f"{'an' if self is Kind.ENTITY else 'a'} {self}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +40,13 @@ class Address:
     """What a path leads to.
 
     start: the set the path begins with
-    key: the key of the entity it begins with; empty for the set itself
+    key: the key of the entity it begins with, or an alternate one; empty for the set itself
     way: the navigations from there; only the last may lead to several rows
     dataset: the set of the rows at the end of the way
-    field: the property at the very end, for PROPERTY and VALUE
+    field: the property at the very end, for PROPERTY, VALUE, and COUNT of a list
+    member: the name within an open object, for PROPERTY and VALUE
+    filters: the conditions of /$filter segments
+    origin: the rows among which the entity it begins with must be, when it was reached by them
     """
 
     kind: Kind
@@ -48,25 +55,69 @@ class Address:
     key: Mapping[str, str | int] = field(default_factory=dict)
     way: tuple[Navigation, ...] = ()
     field: Field | None = None
+    member: str = ""
+    filters: tuple[str, ...] = ()
+    origin: "Address | None" = None
 
 
-def read_path(raw: str, feed: Feed) -> Address:
+@dataclass(frozen=True, slots=True)
+class _Walker:
+    """What the steps along a path need: the feed, and the values of @parameters."""
+
+    feed: Feed
+    aliases: Mapping[str, str]
+
+
+def read_path(raw: str, feed: Feed, *, aliases: Mapping[str, str] | None = None) -> Address:
     """What the raw path below the service root addresses.
 
+    aliases: the texts of @parameters, which may stand for key values
     Raises: UnknownPath, BadSyntax, TypeMismatch, NotSupported
-    Source: OData URL Conventions 4.01, 4.3 to 4.9
+    Source: OData URL Conventions 4.01, 4.3 to 4.16
     """
-    first, *rest = [decode_segment(part) for part in raw.strip("/").split("/")]
+    first, *rest = split_path(raw)
     name, key = split_segment(first)
-    if name in KNOWN_LATER:
+    if name in NOT_OFFERED:
         raise NotSupported(f"{name} is not supported", target=name)
+    walker = _Walker(feed, aliases or {})
+    if name == "$all" and key is None and feed.datasets:
+        if rest:
+            raise NotSupported("nothing is supported behind $all", target="$all")
+        return Address(Kind.ALL, feed.datasets[0], feed.datasets[0])
     dataset = feed.dataset(name)
     address = Address(Kind.SET, dataset, dataset)
-    if key is not None:
-        address = enter_entity(address, read_key(key, dataset))
+    if dataset.singleton:
+        address = replace(address, kind=Kind.ENTITY)
+        if key is not None:
+            raise BadSyntax(f"{name} is a single entity without a key", target=name)
+    elif key is not None:
+        address = enter_entity(address, read_key(key, dataset, walker.aliases))
     for segment in rest:
-        address = step(address, segment, feed)
+        address = step(address, segment, walker)
     return address
+
+
+def split_path(raw: str) -> list[str]:
+    """The segments of a raw path, decoded; a slash within `$filter(...)` does not split it."""
+    segments: list[str] = []
+    for part in raw.strip("/").split("/"):
+        text = decode_segment(part)
+        if segments and segments[-1].startswith(FILTER) and is_unclosed(segments[-1]):
+            segments[-1] += f"/{text}"
+        else:
+            segments.append(text)
+    return segments
+
+
+def is_unclosed(text: str) -> bool:
+    """Is a parenthesis or a quote still open at the end of this text?"""
+    depth, quoted = 0, False
+    for sign in text:
+        if sign == "'":
+            quoted = not quoted
+        elif not quoted:
+            depth += (sign == "(") - (sign == ")")
+    return quoted or depth > 0
 
 
 def decode_segment(raw: str) -> str:
@@ -83,40 +134,59 @@ def decode_segment(raw: str) -> str:
     return text
 
 
-def split_segment(segment: str) -> tuple[str, str | None]:
-    """The name of a segment and what stands in its parentheses, or None without them.
-
-    Raises: BadSyntax
-    """
-    match = SEGMENT.fullmatch(segment)
-    if match is None:
-        raise BadSyntax(f"the path segment {segment[:100]!r} has unbalanced parentheses")
-    return match[1], match[2]
+# Steps
 
 
-def step(address: Address, segment: str, feed: Feed) -> Address:
+def step(address: Address, segment: str, walker: _Walker) -> Address:
     """The address one segment further on."""
-    later = segment.partition("(")[0]
-    if later in KNOWN_LATER:
-        raise NotSupported(f"{later} is not supported", target=later)
+    name = segment.partition("(")[0]
+    if name in NOT_OFFERED:
+        raise NotSupported(f"{name} is not supported", target=name)
     if address.kind is Kind.SET:
-        if segment == "$count":
-            return replace(address, kind=Kind.COUNT)
-        if segment.startswith("$") or address.way:
-            raise beyond(address, segment)
-        return enter_entity(address, read_key_segment(segment, address.dataset))
-    if address.kind is Kind.PROPERTY and segment == "$value":
-        return value_of(address)
+        return step_among_rows(address, segment, walker)
+    if address.kind is Kind.PROPERTY:
+        return step_into_property(address, segment)
     if address.kind is not Kind.ENTITY:
         raise beyond(address, segment)
+    if segment == "$ref":
+        if address.dataset.singleton:
+            raise beyond(address, segment)
+        return replace(address, kind=Kind.REFERENCE)
     name, key = split_segment(segment)
     found = address.dataset.field(name)
     if found is not None and key is None:
         return replace(address, kind=Kind.PROPERTY, field=found)
-    return follow(address, name, key=key, feed=feed)
+    return follow(address, name, key=key, walker=walker)
 
 
-def follow(address: Address, name: str, *, key: str | None, feed: Feed) -> Address:
+def step_among_rows(address: Address, segment: str, walker: _Walker) -> Address:
+    """The address behind a set: its count, its references, some of it, or one of it."""
+    if segment == "$count":
+        return replace(address, kind=Kind.COUNT)
+    if segment == "$ref":
+        return replace(address, kind=Kind.REFERENCES)
+    if segment.startswith(FILTER):
+        if is_unclosed(segment) or not segment.endswith(")"):
+            raise BadSyntax("the /$filter segment has unbalanced parentheses", target="$filter")
+        return replace(address, filters=(*address.filters, segment[len(FILTER) : -1]))
+    if segment.startswith("$") or address.filters:
+        raise beyond(address, segment)
+    return enter_entity(address, read_key_segment(segment, address.dataset, walker.aliases))
+
+
+def step_into_property(address: Address, segment: str) -> Address:
+    """The address behind a property: its bare value, its count, or a member of an open object."""
+    kind = address.field.type if address.field is not None else Type.NULL
+    if segment == "$value" and (address.member or kind not in {Type.OPEN, Type.TEXTS}):
+        return replace(address, kind=Kind.VALUE)
+    if segment == "$count" and kind is Type.TEXTS:
+        return replace(address, kind=Kind.COUNT)
+    if kind is Type.OPEN and not address.member and not segment.startswith("$"):
+        return replace(address, member=segment)
+    raise beyond(address, segment)
+
+
+def follow(address: Address, name: str, *, key: str | None, walker: _Walker) -> Address:
     """The address behind a navigation of an entity."""
     navigation = address.dataset.navigation(name)
     if navigation is None:
@@ -127,92 +197,27 @@ def follow(address: Address, name: str, *, key: str | None, feed: Feed) -> Addre
             hint=suggest(name, known),
             target=name[:100],
         )
-    if key is not None:
-        target = navigation.target
-        raise NotSupported(f"a key behind a navigation is not supported; ask {target}(...) itself")
+    target = walker.feed.target(navigation)
     kind = Kind.SET if navigation.many else Kind.ENTITY
-    return replace(
-        address, kind=kind, dataset=feed.target(navigation), way=(*address.way, navigation)
-    )
+    behind = replace(address, kind=kind, dataset=target, way=(*address.way, navigation))
+    if key is None:
+        return behind
+    if not navigation.many:
+        raise BadSyntax(f"{name} leads to one row; a key does not stand behind it")
+    return enter_entity(behind, read_key(key, target, walker.aliases))
 
 
-def enter_entity(address: Address, key: Mapping[str, str | int]) -> Address:
-    """The address of one entity of a set."""
-    return replace(address, kind=Kind.ENTITY, key=key)
-
-
-def value_of(address: Address) -> Address:
-    """The address of a property's bare value; objects and lists have none."""
-    if address.field is None or address.field.type in {Type.OPEN, Type.TEXTS}:
-        raise beyond(address, "$value")
-    return replace(address, kind=Kind.VALUE)
+def enter_entity(address: Address, key: Key) -> Address:
+    """The address of one entity of a set, or of the rows behind a navigation."""
+    if not address.way:
+        return replace(address, kind=Kind.ENTITY, key=key)
+    target = address.dataset
+    return Address(Kind.ENTITY, target, target, key=key, origin=address)
 
 
 def beyond(address: Address, segment: str) -> UnknownPath:
     """The error for a segment that leads nowhere."""
     return UnknownPath(
-        f"there is no {segment[:100]!r} behind a {address.kind} of {address.dataset.name}",
+        f"there is no {segment[:100]!r} behind {address.kind.spoken} of {address.dataset.name}",
         target=segment[:100],
     )
-
-
-# Keys
-
-
-def read_key(text: str, dataset: Dataset) -> dict[str, str | int]:
-    """The key in parentheses: a bare value, or names with their values in any order.
-
-    Raises: BadSyntax, TypeMismatch
-    """
-    parts: list[tuple[str | None, str]] = []
-    position = 0
-    while position < len(text):
-        match = KEY_PART.match(text, position)
-        if match is None:
-            raise BadSyntax(f"the key ({text[:100]}) cannot be read at position {position}")
-        parts.append((match[1], match[2]))
-        position = match.end()
-    if len(parts) == 1 and len(dataset.key) == 1 and parts[0][0] is None:
-        parts = [(dataset.key[0], parts[0][1])]
-    given = {name: literal for name, literal in parts if name is not None}
-    if len(parts) != len(dataset.key) or set(given) != set(dataset.key):
-        raise BadSyntax(
-            f"the key of {dataset.name} is ({', '.join(dataset.key)})",
-            hint="Other columns are asked with $filter.",
-        )
-    return {name: key_value(dataset, name, given[name]) for name in dataset.key}
-
-
-def key_value(dataset: Dataset, name: str, literal: str) -> str | int:
-    """A key's literal as a value: text in quotes, numbers bare."""
-    part = dataset.field(name)
-    if part is not None and part.type is Type.INT:
-        return whole_number(name, literal)
-    if literal.startswith("'") and literal.endswith("'") and len(literal) > 1:
-        return literal[1:-1].replace("''", "'")
-    raise TypeMismatch(f"{name} is a text: write it in single quotes", target=name)
-
-
-def read_key_segment(segment: str, dataset: Dataset) -> dict[str, str | int]:
-    """The key as a segment of its own, unquoted (URL Conventions 4.3.6)."""
-    if len(dataset.key) != 1:
-        raise UnknownPath(f"the key of {dataset.name} is ({', '.join(dataset.key)})")
-    (name,) = dataset.key
-    part = dataset.field(name)
-    if part is None or part.type is not Type.INT:
-        return {name: segment}
-    if re.fullmatch(r"-?[0-9]{1,19}", segment) is None:
-        raise UnknownPath(
-            f"there is nothing at {dataset.name}/{segment[:100]}", target=segment[:100]
-        )
-    return {name: whole_number(name, segment)}
-
-
-def whole_number(name: str, literal: str) -> int:
-    """A literal of Edm.Int64.
-
-    Raises: TypeMismatch
-    """
-    if re.fullmatch(r"[+-]?[0-9]{1,19}", literal) is None or abs(int(literal)) > LARGEST_INT:
-        raise TypeMismatch(f"{name} is a whole number, not {literal[:100]!r}", target=name)
-    return int(literal)

@@ -1,81 +1,72 @@
-"""An address and its options in, Requests to the pipeline, the answer's body and headers out.
+"""An address and options in, Requests to the pipeline, the answer's body and headers out.
 
 Holds no rule about numbers: what a question means is the planner's, what it finds the database's.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from datetime import date, datetime
-from typing import Any
+from collections.abc import Iterable
+from dataclasses import replace
 
 import orjson
 
-from app.access.principal import Principal
-from app.base.config import Settings
-from app.base.errors import UnknownEntity
-from app.catalog.fields import Dataset, Field, Navigation, Type
-from app.ledger.facts import Freshness
-from app.odata.feed import Feed
-from app.odata.formats import PageWish
-from app.odata.options import SYSTEM, Options, QueryString, next_query, read_options, refuse_options
-from app.odata.path import Address, Kind
-from app.odata.writer import (
-    entity_context,
-    property_context,
-    set_context,
-    write_entity,
-    write_page,
-    write_property,
-    write_raw_value,
+from app.base.errors import BadOption, BadToken, TooComplex
+from app.catalog.fields import Dataset
+from app.odata.apply import (
+    begin_with,
+    dress_transformed,
+    flatten_rows,
+    keeps_set,
+    tell_added,
+    tell_columns,
 )
-from app.query.answer import Answer, run_plan
-from app.query.grammar import parse_expression
-from app.query.plan import make_plan
-from app.query.request import Expand, Request
-from app.store.engine import Store
+from app.odata.asking import (
+    PLAIN_TEXT,
+    Asker,
+    Reading,
+    ask,
+    plan_question,
+    run_question,
+    unchanged_reading,
+)
+from app.odata.delta import (
+    can_track,
+    count_delta,
+    join_tracked,
+    link_delta,
+    read_delta,
+    refuse_delta,
+    split_tracked,
+)
+from app.odata.entities import bind_place, read_entity, read_property, read_reference
+from app.odata.options import (
+    SYSTEM,
+    Options,
+    next_query,
+    read_moment,
+    read_options,
+    read_revision,
+    refuse_options,
+)
+from app.odata.path import Address, Kind
+from app.odata.preferences import write_applied
+from app.odata.rows import ID, dress_row, dress_rows, list_references, write_csv
+from app.odata.selection import Selection
+from app.odata.writer import entity_context, set_context, write_page
+from app.query.answer import Answer
+from app.query.plan import Plan
+from app.query.request import Request
 
-PLAIN_TEXT = "text/plain;charset=utf-8"
-ALLOWED = {
+ALLOWED: dict[Kind, Iterable[str]] = {
     Kind.SET: SYSTEM,
     Kind.COUNT: tuple(name for name in SYSTEM if name not in {"skiptoken", "count"}),
-    Kind.ENTITY: ("select", "expand", "format"),
-    Kind.PROPERTY: ("format",),
-    Kind.VALUE: ("format",),
+    Kind.REFERENCES: tuple(
+        name for name in SYSTEM if name not in {"select", "expand", "deltatoken", "apply"}
+    ),
+    Kind.ENTITY: ("select", "expand", "compute"),
+    Kind.REFERENCE: (),
+    Kind.PROPERTY: (),
+    Kind.VALUE: (),
+    Kind.ALL: ("skiptoken",),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Asker:
-    """Who asks what of which store.
-
-    wish: the page size the caller prefers
-    datasets: every dataset there is, also those the feed does not show this caller
-    path: the raw path below the service root, for the link to the next page
-    """
-
-    principal: Principal
-    store: Store
-    settings: Settings
-    datasets: tuple[Dataset, ...]
-    feed: Feed
-    query: QueryString
-    path: str
-    with_context: bool
-    wish: PageWish | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """What was read.
-
-    body: None when there is nothing at the address, which is 204
-    media_type: empty for JSON
-    """
-
-    body: str | None
-    freshness: Freshness
-    media_type: str = ""
-    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_address(asker: Asker, address: Address) -> Reading:
@@ -83,183 +74,259 @@ def read_address(asker: Asker, address: Address) -> Reading:
 
     Raises: every error of the planner, of the pages and of the options
     """
-    refuse_options(asker.query, ALLOWED[address.kind], f"a {address.kind}")
-    options = read_options(asker.query, address.dataset, feed=asker.feed, limits=asker.settings)
-    if address.kind is Kind.ENTITY:
-        return read_entity(asker, address, options)
-    if address.kind in {Kind.PROPERTY, Kind.VALUE}:
+    refuse_options(asker.query, ALLOWED[address.kind], address.kind.spoken)
+    if address.kind is Kind.ALL:
+        return read_everything(asker)
+    if address.field is not None:
         return read_property(asker, address)
-    return read_rows(asker, address, options)
-
-
-def ask(asker: Asker, request: Request) -> Answer:
-    """The answer of the one pipeline."""
-    plan = make_plan(request, asker.principal, asker.settings, datasets=asker.datasets)
-    return run_plan(plan, asker.store)
-
-
-# Several rows
-
-
-def read_rows(asker: Asker, address: Address, options: Options) -> Reading:
-    """A page of a set or of the rows behind a navigation, or their count."""
-    where = bound_condition(asker, address, options.where)
+    if address.kind is Kind.REFERENCE:
+        return read_reference(asker, address)
+    options = read_options(asker.query, address.dataset, feed=asker.feed, limits=asker.settings)
+    if options.delta:
+        refuse_delta(asker, address, options)
+    if address.kind is Kind.ENTITY:
+        return grant_wishes(asker, read_entity(asker, address, options))
+    where = bind_place(asker, address, "" if options.apply else options.where)
+    if options.apply:
+        # The rows of the path are transformed; $filter asks what comes of it.
+        options = replace(options, apply=begin_with(where, options.apply))
+        where = options.where
     if address.kind is Kind.COUNT:
-        counted = ask(
-            asker,
-            Request(
-                dataset=address.dataset.name,
-                where=where,
-                count_only=True,
-                aliases=options.aliases,
-                as_of=options.as_of,
-            ),
-        )
-        return Reading(str(counted.total), counted.freshness, PLAIN_TEXT)
-    answer = ask(asker, page_request(asker, address, options=options, where=where))
-    shown = options.selection.shown
-    link = next_query(asker.query, answer.next) if answer.next else None
-    body = write_page(
-        answer.rows_json,
-        context=set_context(asker.feed, address.dataset, shown) if asker.with_context else "",
-        freshness=answer.freshness,
-        count=answer.total if options.count else None,
-        next_link=f"{asker.feed.root}/{asker.path}?{link}" if link else None,
+        return read_count_of(asker, address, options=options, where=where)
+    return read_rows(asker, address, options=options, where=where)
+
+
+def read_count_of(asker: Asker, address: Address, *, options: Options, where: str) -> Reading:
+    """How many rows there are, or how many changes, as plain text."""
+    selection = options.selection
+    request = Request(
+        dataset=address.dataset.name,
+        where=where,
+        search=options.search,
+        compute=options.compute,
+        apply=options.apply,
+        count_only=True,
+        aliases=options.aliases,
+        as_of=options.as_of,
+        revision=options.revision,
     )
-    wish = asker.wish
-    applied = {"Preference-Applied": f"{wish.name}={wish.rows}"} if wish else {}
-    return Reading(body, answer.freshness, headers=applied)
+    if options.delta:
+        request = replace(request, select=selection.select, expand=selection.expand)
+        return count_delta(asker, plan_question(asker, request), token=options.delta)
+    counted = ask(asker, request)
+    return Reading(str(counted.total), counted.freshness, PLAIN_TEXT)
+
+
+# A page of rows
+
+
+def read_rows(asker: Asker, address: Address, *, options: Options, where: str) -> Reading:
+    """A page of a set or of the rows behind a navigation, of their references, or of changes."""
+    if asker.style.is_csv:
+        return read_csv_page(asker, address, options=options, where=where)
+    if options.apply and not keeps_set(options.apply, asker.settings):
+        return read_transformed(asker, address, options=options, where=where)
+    is_reference = address.kind is Kind.REFERENCES
+    selection = Selection(address.dataset.key) if is_reference else options.selection
+    needs_ids = asker.dress(address.dataset, selection).needs_ids or is_reference
+    was_tracked, token = split_tracked(options.token)
+    request = replace(
+        page_request(asker, address, options=options, where=where),
+        after=token,
+        select=selection.select,
+        expand=selection.expand,
+        id_name="" if asker.style.level == "none" and not needs_ids else ID,
+        id_always=needs_ids,
+    )
+    plan = plan_question(asker, request, is_tagged=not options.delta)
+    if options.delta:
+        changes = read_delta(asker, plan, token=options.delta, selection=selection)
+        return grant_wishes(asker, changes, pages=True, tracks=True)
+    answer = run_question(asker, plan)
+    if answer.is_unchanged:
+        return unchanged_reading(answer)
+    is_asked = was_tracked if token else bool(asker.wishes.track_name)
+    is_tracked = is_asked and not is_reference and can_track(asker, address, plan)
+    body = write_rows(asker, address, answer, selection=selection, is_tracked=is_tracked)
+    reading = Reading(body, answer.freshness, etag=answer.tag)
+    return grant_wishes(asker, reading, pages=True, tracks=is_tracked and not token)
+
+
+def write_rows(
+    asker: Asker, address: Address, answer: Answer, *, selection: Selection, is_tracked: bool
+) -> str:
+    """The body of a page, with the links to what follows."""
+    if address.kind is Kind.REFERENCES:
+        rows = list_references(answer.rows_json)
+        context = f"{asker.feed.root}/$metadata#Collection($ref)"
+    else:
+        rows = dress_rows(answer.rows_json, asker.dress(address.dataset, selection))
+        shown = selection.shown(asker.version) or tell_added(answer.plan, address.dataset)
+        context = set_context(asker.feed, address.dataset, shown)
+    return write_page(
+        rows,
+        asker.envelope(context, answer.freshness),
+        count=answer.total,
+        next_link=link_next(asker, answer, is_tracked=is_tracked),
+        delta_link=link_delta(asker, answer) if is_tracked else None,
+    )
+
+
+def read_transformed(asker: Asker, address: Address, *, options: Options, where: str) -> Reading:
+    """A page of what $apply makes of a set, when that is no longer rows of the set."""
+    request = replace(
+        page_request(asker, address, options=options, where=where),
+        select=options.selection.select,
+    )
+    plan = plan_question(asker, request, is_tagged=True)
+    answer = run_question(asker, plan)
+    if answer.is_unchanged:
+        return unchanged_reading(answer)
+    context = set_context(asker.feed, address.dataset, tell_columns(plan))
+    body = write_page(
+        dress_transformed(answer.rows_json, plan, asker.dress(address.dataset, Selection())),
+        asker.envelope(context, answer.freshness),
+        count=answer.total if options.count else None,
+        next_link=link_next(asker, answer),
+    )
+    reading = Reading(body, answer.freshness, etag=answer.tag)
+    return grant_wishes(asker, reading, pages=True)
 
 
 def page_request(asker: Asker, address: Address, *, options: Options, where: str) -> Request:
     """The question for one page of rows."""
     return Request(
         dataset=address.dataset.name,
-        select=options.selection.select,
-        expand=options.selection.expand,
         where=where,
+        search=options.search,
+        compute=options.compute,
+        apply=options.apply,
         order_text=options.order,
         top=options.top,
         skip=options.skip,
         count=options.count,
         after=options.token,
-        page_rows=asker.wish.rows if asker.wish else None,
+        page_rows=asker.wishes.page_rows,
         aliases=options.aliases,
         as_of=options.as_of,
+        revision=options.revision,
     )
 
 
-def bound_condition(asker: Asker, address: Address, where: str) -> str:
-    """The caller's condition, and that the rows belong to the entity the path came by.
+def link_next(asker: Asker, answer: Answer, *, is_tracked: bool = False) -> str | None:
+    """The absolute link to the page after this one."""
+    if answer.next is None:
+        return None
+    token = join_tracked(answer.next, is_tracked=is_tracked)
+    return f"{asker.feed.root}/{asker.call.path}?{next_query(asker.query, token)}"
 
-    Raises: BadSyntax, for a condition that is none by itself
+
+def grant_wishes(
+    asker: Asker, reading: Reading, *, pages: bool = False, tracks: bool = False
+) -> Reading:
+    """The same reading, saying which of the caller's preferences it follows.
+
+    tracks: are its changes tracked from here on?
     """
-    if not address.way:
-        return where
-    *before, last = address.way
-    wanted = tuple(own for own, _ in last.pairs)
-    source = before[-1].target if before else address.start.name
-    found = fetch(asker, address, way=tuple(before), select=wanted)[0]
-    if found is None:
-        raise UnknownEntity(f"there is no such entity of {source}")
-    target = asker.feed.target(last)
-    terms = []
-    for own, theirs in last.pairs:
-        if found[own] is None:
-            return "false"
-        terms.append(f"{theirs} eq {filter_literal(target.field(theirs), found[own])}")
-    if where:
-        parse_expression(where)
-        terms.append(f"({where})")
-    return " and ".join(terms)
+    wishes = asker.wishes
+    applied = []
+    if pages and wishes.page_rows:
+        applied.append(f"{wishes.page_name}={wishes.page_rows}")
+    if tracks and wishes.track_name:
+        applied.append(wishes.track_name)
+    if wishes.omit_nulls:
+        applied.append("omit-values=nulls")
+    if wishes.annotations:
+        applied.append(f'include-annotations="{",".join(wishes.annotations)}"')
+    if wishes.is_strict:
+        applied.append("handling=strict")
+    return replace(reading, headers={**reading.headers, **write_applied(applied)})
 
 
-def filter_literal(target: Field | None, value: Any) -> str:
-    """A value as the expression language spells it."""
-    if isinstance(value, str) and (target is None or target.type in {Type.TEXT, Type.ENUM}):
-        return "'" + value.replace("'", "''") + "'"
-    return (
-        orjson.dumps(value).decode() if not isinstance(value, (str, date, datetime)) else str(value)
-    )
+# Tables
 
 
-# One row
+def read_csv_page(asker: Asker, address: Address, *, options: Options, where: str) -> Reading:
+    """All rows as one table; a page of them for those who ask for pages.
 
-
-def read_entity(asker: Asker, address: Address, options: Options) -> Reading:
-    """One entity, by its key or at the end of navigations to one row."""
+    Raises: TooComplex, where there are more rows than a table holds, rather than to cut it
+    """
     selection = options.selection
-    row, freshness = fetch_text(asker, address, options)
-    if row is None:
-        return Reading(None, freshness)
-    context = entity_context(asker.feed, address.dataset, selection.shown)
-    return Reading(
-        write_entity(row, context=context if asker.with_context else "", freshness=freshness),
-        freshness,
+    if selection.expand or address.kind is not Kind.SET:
+        raise BadOption("a table holds the columns of one set; leave $expand out", target="$format")
+    most = asker.settings.limit_page_rows_asked
+    by_pages = bool(asker.wishes.page_rows or options.token)
+    request = replace(
+        page_request(asker, address, options=options, where=where),
+        select=selection.select,
+        page_rows=asker.wishes.page_rows or most,
     )
+    plan = plan_question(asker, request, is_tagged=True)
+    answer = run_question(asker, plan)
+    if answer.is_unchanged:
+        return unchanged_reading(answer)
+    following = link_next(asker, answer)
+    if following and not by_pages:
+        raise TooComplex(
+            f"the table has more than {most} rows",
+            hint="Say $top, or Prefer: odata.maxpagesize and follow the header Link.",
+        )
+    return table_reading(asker, plan, answer, following)
 
 
-def read_property(asker: Asker, address: Address) -> Reading:
-    """One property, as JSON or bare; 204 when it is null (OData Protocol 4.01, 11.2.4)."""
-    if address.field is None:
-        raise UnknownEntity("there is no property at this address")
-    name = address.field.name
-    key_and_value = tuple(dict.fromkeys((*address.dataset.key, name)))
-    row, freshness = fetch(asker, address, way=address.way, select=key_and_value)
-    if row is None:
-        raise UnknownEntity(f"there is no such entity of {address.dataset.name}")
-    value = row[name]
-    if value is None:
-        return Reading(None, freshness)
-    if address.kind is Kind.VALUE:
-        return Reading(write_raw_value(value), freshness, PLAIN_TEXT)
-    context = property_context(asker.feed, address.dataset, key=row, name=name)
-    return Reading(
-        write_property(value, context=context if asker.with_context else "", freshness=freshness),
-        freshness,
+def table_reading(asker: Asker, plan: Plan, answer: Answer, following: str | None) -> Reading:
+    """A table and the headers that belong to it."""
+    rows = flatten_rows(answer.rows_json) if plan.shape.is_nested else answer.rows_json
+    body = write_csv(rows, tuple(field.name for field in plan.shape.fields))
+    etag = answer.tag
+    headers = {"Link": f'<{following}>; rel="next"'} if following else {}
+    reading = Reading(body, answer.freshness, asker.style.media_type, headers=headers, etag=etag)
+    return grant_wishes(asker, reading, pages=True)
+
+
+# All sets
+
+
+def read_everything(asker: Asker) -> Reading:
+    """A page of all entities of all sets, set by set (URL Conventions 4.01, 4.15).
+
+    The token of a page names the set it begins in.
+    """
+    sets = [one for one in asker.feed.datasets if not one.singleton]
+    name, _, token = asker.query.system.get("skiptoken", "").partition("!")
+    names = [one.name for one in sets]
+    if name and name not in names:
+        raise BadToken("this page token was not made here", hint="Start the walk anew.")
+    place = names.index(name) if name else 0
+    dataset = sets[place]
+    as_of = asker.query.custom.get("as_of", "")
+    request = Request(
+        dataset=dataset.name,
+        as_of=read_moment(as_of),
+        revision=read_revision(as_of),
+        after=token,
+        page_rows=asker.wishes.page_rows,
+        id_name=ID,
+        id_always=True,
     )
-
-
-def fetch(
-    asker: Asker, address: Address, *, way: tuple[Navigation, ...], select: tuple[str, ...]
-) -> tuple[dict[str, Any] | None, Freshness]:
-    """Columns of the one row at the end of this way from the entity, or None when none is there."""
-    request, names = entity_request(address, way=way, select=select, expand=())
     answer = ask(asker, request)
-    return dig(orjson.loads(answer.rows_json), names), answer.freshness
-
-
-def fetch_text(asker: Asker, address: Address, options: Options) -> tuple[str | None, Freshness]:
-    """What is selected of that row as JSON text; the database's own when the way is empty."""
-    chosen = options.selection
-    request, names = entity_request(
-        address, way=address.way, select=chosen.select, expand=chosen.expand
+    following = names[place + 1] if place + 1 < len(names) else ""
+    if answer.next:
+        following = f"{dataset.name}!{answer.next}"
+    envelope = asker.envelope(
+        f"{asker.feed.root}/$metadata#Collection(Edm.EntityType)", answer.freshness
     )
-    answer = ask(asker, replace(request, aliases=options.aliases, as_of=options.as_of))
-    if not names:
-        return answer.rows_json, answer.freshness
-    row = dig(orjson.loads(answer.rows_json), names)
-    return (None if row is None else orjson.dumps(row).decode()), answer.freshness
+    link = f"{asker.feed.root}/$all?{next_query(asker.query, following)}" if following else None
+    body = write_page(tell_sets(asker, answer, dataset), envelope, count=None, next_link=link)
+    return grant_wishes(asker, Reading(body, answer.freshness), pages=True)
 
 
-def entity_request(
-    address: Address,
-    *,
-    way: tuple[Navigation, ...],
-    select: tuple[str, ...],
-    expand: tuple[Expand, ...],
-) -> tuple[Request, tuple[str, ...]]:
-    """The question for one row: a way to another row is a chain of expanded navigations."""
-    names = tuple(navigation.name for navigation in way)
-    for place in range(len(way) - 1, -1, -1):
-        expand = (Expand(names[place], select, expand),)
-        own = way[place].pairs
-        select = tuple(pair[0] for pair in own)
-    return Request(address.start.name, select=select, expand=expand, key=address.key), names
-
-
-def dig(row: dict[str, Any] | None, names: tuple[str, ...]) -> dict[str, Any] | None:
-    """The object at the end of nested ones, or None where the way breaks off."""
-    for name in names:
-        row = row[name] if row is not None else None
-    return row
+def tell_sets(asker: Asker, answer: Answer, dataset: Dataset) -> str:
+    """Rows of one set, each with the context and type that tell it from those of others."""
+    dress = asker.dress(dataset, Selection())
+    own: dict[str, str] = {}
+    if asker.style.level != "none":
+        own["@odata.context"] = entity_context(asker.feed, dataset, "")
+        own["@odata.type"] = f"#{dress.type_name}"
+    rows = orjson.loads(f"[{answer.rows_json}]")
+    return ",".join(orjson.dumps(own | dress_row(row, dress)).decode() for row in rows)

@@ -1,39 +1,61 @@
-"""The OData application: service document, $metadata, sets, entities, properties, counts.
+"""The OData application: service document, $metadata, data, batches, monitors.
 
 Routes on the raw path and the raw query string; decides nothing but which page answers.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import lru_cache
-from urllib.parse import quote
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, time
+from email.utils import format_datetime
+from functools import lru_cache, partial
 
 from starlette.concurrency import run_in_threadpool
-from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from app.access.principal import Principal
 from app.base.config import Settings
-from app.base.errors import AppError
+from app.base.errors import (
+    AppError,
+    BadOption,
+    BodyTypeUnknown,
+    MethodNotAllowed,
+    PreconditionFailed,
+    UrlTooLong,
+)
+from app.catalog.changes import CHANGES, SchemaChange, find_farewell
 from app.catalog.fields import Dataset
 from app.catalog.index import DATASETS
 from app.http.caller import authenticate_request
 from app.http.errors import unexpected_error
-from app.http.freshness import VARY, freshness_headers
+from app.http.freshness import VARY, demand_of, freshness_headers
+from app.odata.asking import Asker, Reading, matches_tag
+from app.odata.batch import answer_batch
+from app.odata.calls import MOUNTED_AT, Call, read_call, readable
 from app.odata.errors import error_response, method_error
 from app.odata.feed import Feed, show_feed
-from app.odata.formats import check_xml, choose_metadata_level, choose_version, read_page_wish
-from app.odata.metadata import write_metadata
-from app.odata.options import refuse_options, split_query
-from app.odata.path import Kind, read_path
-from app.odata.reading import Asker, Reading, read_address
-from app.odata.writer import JSON_TYPE, write_service
+from app.odata.formats import (
+    Style,
+    choose_style,
+    choose_version,
+    chooses_csdl_json,
+    read_range,
+)
+from app.odata.metadata import write_metadata, write_metadata_json
+from app.odata.monitors import MONITOR, Desk, Jobs, answer_later, answer_monitor
+from app.odata.options import QueryString, refuse_options, refuse_strangers, split_query
+from app.odata.path import Address, Kind, read_path
+from app.odata.preferences import Preferences, read_preferences
+from app.odata.reading import read_address
+from app.odata.writer import write_service
+from app.query.demand import Demand
 from app.store.engine import Store
 
-MOUNTED_AT = "/odata/v4"
 XML_TYPE = "application/xml;charset=utf-8"
+CSDL_TYPE = "application/json;charset=utf-8"
 NOT_CACHED = {"Cache-Control": "private, no-cache", "Vary": VARY}
-URL_SIGNS = "!$%&'()*+,-./:;=?@[]_~"
+BATCH, QUERY, ENTITY = "$batch", "$query", "$entity"
+BARE = frozenset({Kind.COUNT, Kind.VALUE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,36 +63,58 @@ class Front:
     """What the application holds for all its requests.
 
     see: the feed for a caller's scopes
-    describe: the text of $metadata, for scopes and a version
+    describe: the text of $metadata, for scopes, a version, and whether it is JSON
+    desk: where questions are handed in to be answered later
+    changes: what was announced of the sets
+    floor: what every answer must be (`complete`), or empty
     """
 
     settings: Settings
     store: Store
     datasets: tuple[Dataset, ...]
     see: Callable[[frozenset[str]], Feed]
-    describe: Callable[[frozenset[str], str], str]
+    describe: Callable[[frozenset[str], str, bool], str]
+    desk: Desk
+    changes: tuple[SchemaChange, ...]
+    floor: str = ""
 
 
 def odata_application(
-    settings: Settings, store: Store, datasets: tuple[Dataset, ...] = DATASETS
+    settings: Settings,
+    store: Store,
+    datasets: tuple[Dataset, ...] = DATASETS,
+    changes: tuple[SchemaChange, ...] = CHANGES,
+    *,
+    mounted_at: str = MOUNTED_AT,
+    floor: str = "",
 ) -> ASGIApp:
-    """The OData application over these datasets, to be mounted at `/odata/v4`."""
-    root = settings.public_url.rstrip("/") + MOUNTED_AT
+    """The OData application over these datasets, to be mounted at `mounted_at`.
+
+    changes: what was announced of their columns; what will go is said in headers
+    floor: what every answer must be, as `require` says it
+    """
+    root = settings.public_url.rstrip("/") + mounted_at
 
     @lru_cache(maxsize=32)
     def see(scopes: frozenset[str]) -> Feed:
         return show_feed(root, datasets, scopes)
 
     @lru_cache(maxsize=64)
-    def describe(scopes: frozenset[str], version: str) -> str:
-        return write_metadata(see(scopes), version=version, limits=settings)
+    def describe(scopes: frozenset[str], version: str, as_json: bool) -> str:
+        write = write_metadata_json if as_json else write_metadata
+        return write(see(scopes), version=version, limits=settings)
 
-    front = Front(settings, store, datasets, see, describe)
+    desk = Desk(Jobs(settings), store, settings)
+    front = Front(settings, store, datasets, see, describe, desk, changes, floor)
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
         response: Response
         try:
-            response = await run_in_threadpool(answer_request, front, scope)
+            body = await collect_body(scope, receive)
+            call = read_call(scope, body, partial(identify_caller, store))
+            response = await run_in_threadpool(answer_call, front, call)
+        except AppError as error:
+            response = error_response(error, version="4.01")
         except Exception:
             response = error_response(unexpected_error(), version="4.01")
             await response(scope, receive, send)
@@ -82,47 +126,160 @@ def odata_application(
     return application
 
 
-def answer_request(front: Front, scope: Scope) -> Response:
+async def collect_body(scope: Scope, receive: Receive) -> bytes:
+    """The body of a POST, counted by the middleware; other methods have none that is read.
+
+    Raises: BodyTooLarge
+    """
+    body = b""
+    is_more = scope["method"] == "POST"
+    while is_more:
+        message = await receive()
+        body += message.get("body", b"")
+        is_more = bool(message.get("more_body"))
+    return body
+
+
+def identify_caller(store: Store, scope: Scope) -> Principal:
+    """Who sends a request, if they may read.
+
+    Raises: NotAuthenticated, TooManyFailures, ScopeMissing
+    """
+    principal = authenticate_request(scope, store)
+    principal.require("read")
+    return principal
+
+
+# Which page answers
+
+
+def answer_call(front: Front, call: Call) -> Response:
     """The response to one request; whatever the caller did wrong becomes an OData error."""
     version = "4.01"
     try:
-        if scope["method"] not in {"GET", "HEAD"}:
-            raise method_error()
-        version = choose_version(
-            Headers(raw=scope["headers"]).get("odata-maxversion", ""), unasked=version
-        )
-        return answer_reader(front, scope, version)
+        version = choose_version(call.header("odata-maxversion"), unasked=version)
+        response = route_call(front, call, version)
     except AppError as error:
         return error_response(error, version=version)
+    response.headers.setdefault("OData-Version", version)
+    return response
 
 
-def answer_reader(front: Front, scope: Scope, version: str) -> Response:
-    """The response to a caller who may read.
+def route_call(front: Front, call: Call, version: str) -> Response:
+    """The response of the page a request means.
 
     Raises: every error a reader can meet
     """
-    principal = authenticate_request(scope, front.store)
-    principal.require("read")
-    headers = Headers(raw=scope["headers"])
-    path = path_below(scope)
-    query = split_query(readable(scope["query_string"]))
+    check_method(call)
+    if call.method == "OPTIONS":
+        allowed = {"Allow": ", ".join(methods_of(call.path)), "Cache-Control": "no-store"}
+        return Response(status_code=204, headers=allowed)
+    principal = call.identify()
+    run = partial(answer_call, front)
+    if call.path == BATCH:
+        known = replace(call, identify=lambda: principal)
+        return answer_batch(known, run, settings=front.settings, version=version)
     feed = front.see(principal.scopes)
-    accept, asked = ",".join(headers.getlist("accept")), query.system.get("format", "")
-    if path == "$metadata":
-        refuse_options(query, ("format",), "$metadata")
-        check_xml(accept, asked)
-        version = choose_version(headers.get("odata-maxversion", ""), unasked="4.0")
-        text = front.describe(principal.scopes, version)
-        return finish(text, XML_TYPE, version, NOT_CACHED)
-    if path == "":
-        refuse_options(query, ("format",), "the service document")
-        level = choose_metadata_level(accept, asked)
-        text = write_service(feed, with_context=level == "minimal")
-        return finish(text, JSON_TYPE.format(level=level), version, NOT_CACHED)
-    address = read_path(path, feed)
-    is_plain = address.kind in {Kind.COUNT, Kind.VALUE}
-    level = "none" if is_plain else choose_metadata_level(accept, asked)
-    most = front.settings.limit_page_rows_asked
+    if call.path.startswith(f"{MONITOR}/"):
+        return answer_monitor(front.desk, call, principal, root=feed.root, run=run)
+    if call.path.split("/")[-1] == QUERY:
+        call = unfold_query(call)
+    query = split_query(call.query)
+    if call.path == "$metadata":
+        return answer_metadata(front, call, query, scopes=principal.scopes)
+    if call.path == "":
+        return answer_service(feed, call, query)
+    wishes = read_preferences(call.header("prefer"), most_rows=front.settings.limit_page_rows_asked)
+    if wishes.respond_async and not (call.within_batch or call.in_background):
+        return answer_later(
+            front.desk, call, principal, wait_s=wishes.wait_s, root=feed.root, run=run
+        )
+    return answer_data(front, call, principal, query=query, wishes=wishes, version=version)
+
+
+def methods_of(path: str) -> tuple[str, ...]:
+    """The methods a path knows."""
+    if path == BATCH or path.split("/")[-1] == QUERY:
+        return ("POST", "OPTIONS")
+    if path.startswith(f"{MONITOR}/"):
+        return ("GET", "HEAD", "DELETE", "OPTIONS")
+    return ("GET", "HEAD", "OPTIONS")
+
+
+def check_method(call: Call) -> None:
+    """Refuse what a path does not know; nothing here changes data.
+
+    Raises: MethodNotAllowed
+    """
+    known = methods_of(call.path)
+    if call.method in known:
+        return
+    if "POST" in known:
+        raise MethodNotAllowed(
+            f"{call.path.split('/')[-1]} is posted to", headers={"Allow": ", ".join(known)}
+        )
+    raise method_error(known)
+
+
+def unfold_query(call: Call) -> Call:
+    """The GET that a POST to `/$query` stands for: its body is the query string.
+
+    Raises: BodyTypeUnknown, BadOption
+    Source: OData URL Conventions 4.01, 4.17
+    """
+    if read_range(call.header("content-type")).type != "text/plain":
+        raise BodyTypeUnknown("$query reads its options as text/plain")
+    text = readable(call.body.strip())
+    both = "&".join(filter(None, (call.query, text)))
+    return replace(call, method="GET", path=call.path.removesuffix(QUERY).strip("/"), query=both)
+
+
+def answer_metadata(
+    front: Front, call: Call, query: QueryString, *, scopes: frozenset[str]
+) -> Response:
+    """$metadata, as XML or JSON."""
+    refuse_options(query, (), "$metadata")
+    as_json = chooses_csdl_json(call.header("accept"), query.system.get("format", ""))
+    unasked = "4.01" if as_json else "4.0"
+    version = choose_version(call.header("odata-maxversion"), unasked=unasked)
+    if as_json and version == "4.0":
+        version = "4.01"  # CSDL JSON came with 4.01.
+    text = front.describe(scopes, version, as_json)
+    return finish(
+        text, CSDL_TYPE if as_json else XML_TYPE, {**NOT_CACHED, "OData-Version": version}
+    )
+
+
+def answer_service(feed: Feed, call: Call, query: QueryString) -> Response:
+    """The service document."""
+    refuse_options(query, (), "the service document")
+    style = choose_style(call.header("accept"), query.system.get("format", ""), tables=False)
+    text = write_service(feed, with_context=style.level != "none")
+    return finish(text, style.media_type, NOT_CACHED)
+
+
+# Data
+
+
+def answer_data(
+    front: Front,
+    call: Call,
+    principal: Principal,
+    *,
+    query: QueryString,
+    wishes: Preferences,
+    version: str,
+) -> Response:
+    """The response to a question about data."""
+    check_length(call, front.settings)
+    if call.header("isolation") or call.header("odata-isolation"):
+        raise PreconditionFailed("isolation over several requests is not supported")
+    if wishes.is_strict:
+        refuse_strangers(query)
+    feed = front.see(principal.scopes)
+    if call.path == ENTITY:
+        call, query = resolve_entity_id(call, query, feed)
+    address = read_path(call.path, feed, aliases=query.aliases)
     asker = Asker(
         principal=principal,
         store=front.store,
@@ -130,36 +287,109 @@ def answer_reader(front: Front, scope: Scope, version: str) -> Response:
         datasets=front.datasets,
         feed=feed,
         query=query,
-        path=path,
-        with_context=level == "minimal",
-        wish=read_page_wish(",".join(headers.getlist("prefer")), most=most),
+        call=call,
+        version=version,
+        style=choose_data_style(call, query, address),
+        wishes=wishes,
+        changes=front.changes,
     )
-    return answer_reading(read_address(asker, address), JSON_TYPE.format(level=level), version)
+    asker = replace(asker, demand=read_call_demand(front, asker))
+    response = answer_reading(read_address(asker, address), asker)
+    response.headers.update(farewell_headers(asker, address))
+    return response
 
 
-def answer_reading(reading: Reading, media_type: str, version: str) -> Response:
-    """The response to a question about data: its verdict travels in the headers, too."""
-    headers = {**freshness_headers(reading.freshness), **reading.headers}
+def read_call_demand(front: Front, asker: Asker) -> Demand:
+    """How fresh the answer to a call must be, and what its caller has already."""
+    call = asker.call
+    variant = (asker.feed.root, asker.version, asker.style, asker.wishes)
+    return demand_of(
+        asker.query.custom,
+        call.headers,
+        address=f"{call.mounted}/{call.path}" + (f"?{call.query}" if call.query else ""),
+        floor=front.floor,
+        variant=repr((*variant, sorted(asker.principal.scopes))),
+    )
+
+
+def farewell_headers(asker: Asker, address: Address) -> dict[str, str]:
+    """That the set, or a column of it, will go, and when (RFC 9745, RFC 8594)."""
+    found = find_farewell(address.dataset.name, asker.changes)
+    if found is None or found.deprecated_on is None:
+        return {}
+    since = datetime.combine(found.deprecated_on, time(), UTC)
+    headers = {"Deprecation": f"@{int(since.timestamp())}"}
+    if found.sunset_on is not None:
+        headers["Sunset"] = format_datetime(
+            datetime.combine(found.sunset_on, time(), UTC), usegmt=True
+        )
+    return headers
+
+
+def check_length(call: Call, settings: Settings) -> None:
+    """Refuse a question that no link to its next page could hold, also where it came in a body.
+
+    Raises: UrlTooLong
+    """
+    length = len(call.path) + 1 + len(call.query)
+    if length > settings.limit_url_bytes:
+        raise UrlTooLong(
+            f"the question has {length} bytes, {settings.limit_url_bytes} are allowed",
+            hint="Send a long question as the body of POST /v1/query.",
+        )
+
+
+def choose_data_style(call: Call, query: QueryString, address: Address) -> Style:
+    """How data at an address is written; what is bare text has no style."""
+    if address.kind in BARE:
+        return Style("none")
+    return choose_style(
+        call.header("accept"),
+        query.system.get("format", ""),
+        tables=address.kind is Kind.SET,
+    )
+
+
+def resolve_entity_id(call: Call, query: QueryString, feed: Feed) -> tuple[Call, QueryString]:
+    """The request for the entity that `$entity?$id=` names.
+
+    Raises: BadOption
+    Source: OData URL Conventions 4.01, 4.10
+    """
+    entity_id = query.system.get("id", "")
+    local = entity_id.removeprefix(feed.root).lstrip("/")
+    if not local or "://" in local or local.startswith("$"):
+        raise BadOption("$entity needs the id of an entity of this service", target="$id")
+    system = {name: text for name, text in query.system.items() if name != "id"}
+    pairs = tuple(pair for pair in query.pairs if pair[0] != "id")
+    return replace(call, path=local), replace(query, system=system, pairs=pairs)
+
+
+def answer_reading(reading: Reading, asker: Asker) -> Response:
+    """The response to a question about data: its verdict travels in the headers, too.
+
+    Raises: PreconditionFailed
+    """
+    headers = join_headers(freshness_headers(reading.freshness), reading.headers)
+    if reading.etag:
+        headers["ETag"] = reading.etag
+        wanted = asker.call.header("if-match")
+        if wanted and not matches_tag(wanted, reading.etag):
+            raise PreconditionFailed("the data is no longer what If-Match names")
+        known = asker.call.header("if-none-match")
+        if reading.is_unchanged or (known and matches_tag(known, reading.etag)):
+            return Response(status_code=304, headers=headers)
     if reading.body is None:
-        return Response(status_code=204, headers={**headers, "OData-Version": version})
-    return finish(reading.body, reading.media_type or media_type, version, headers)
+        return Response(status_code=204, headers=headers)
+    return finish(reading.body, reading.media_type or asker.style.media_type, headers)
 
 
-def finish(text: str, media_type: str, version: str, headers: dict[str, str]) -> Response:
-    """A response of ready text; exactly one OData-Version."""
-    return Response(
-        text.encode(), headers={**headers, "OData-Version": version}, media_type=media_type
-    )
+def join_headers(first: Mapping[str, str], second: Mapping[str, str]) -> dict[str, str]:
+    """Both sets of headers; a name in both gets both values as one list."""
+    shared = {name: f"{first[name]}, {second[name]}" for name in first.keys() & second.keys()}
+    return {**first, **second, **shared}
 
 
-def path_below(scope: Scope) -> str:
-    """The raw path below the service root, without slashes at its ends."""
-    raw: bytes = scope.get("raw_path") or scope["path"].encode()
-    mounted = str(scope.get("root_path", "")).strip("/")
-    segments = readable(raw.partition(b"?")[0]).split("/")[1:]
-    return "/".join(segments[len(mounted.split("/")) if mounted else 0 :]).strip("/")
-
-
-def readable(raw: bytes) -> str:
-    """Bytes of a URL as text that may stand in a link: what may not is percent-encoded."""
-    return quote(raw, safe=URL_SIGNS)
+def finish(text: str, media_type: str, headers: Mapping[str, str]) -> Response:
+    """A response of ready text."""
+    return Response(text.encode(), headers=dict(headers), media_type=media_type)

@@ -3,6 +3,8 @@
 Control information has the prefix `odata.`, which versions 4.0 and 4.01 both read.
 """
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
@@ -11,39 +13,67 @@ import orjson
 from app.catalog.fields import Dataset
 from app.ledger.facts import Freshness
 from app.odata.feed import NAMESPACE, Feed
+from app.odata.preferences import Preferences
 
-JSON_TYPE = "application/json;odata.metadata={level};charset=utf-8"
 SHOWN_STREAMS = 16
 
 
-def write_page(
-    rows: str, *, context: str, freshness: Freshness, count: int | None, next_link: str | None
-) -> str:
-    """A collection: control information, the verdict, the rows, the way to the next page.
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """What stands around the data of an answer.
 
-    context: empty when the caller wants no metadata
+    context: the context URL; empty when the caller wants no metadata
+    wishes: which annotations the caller wants
+    numbers_as_text: whole numbers of 64 bits as text
+    """
+
+    context: str
+    freshness: Freshness
+    wishes: Preferences = field(default_factory=Preferences)
+    numbers_as_text: bool = False
+
+    def head(self) -> dict[str, Any]:
+        """The members before the data: context and verdict."""
+        told: dict[str, Any] = {"@odata.context": self.context} if self.context else {}
+        verdict = write_verdict(self.freshness)
+        if self.numbers_as_text:
+            verdict[f"@{NAMESPACE}.revision"] = str(self.freshness.revision)
+        return told | {name: v for name, v in verdict.items() if self.wishes.wants(name[1:])}
+
+
+def write_page(
+    rows: str,
+    envelope: Envelope,
+    *,
+    count: int | None,
+    next_link: str | None,
+    delta_link: str | None = None,
+) -> str:
+    """A collection: control information, the verdict, the rows, the way to the next page or to
+    later changes.
+
     Source: OData JSON Format 4.01, 12
     """
-    head: dict[str, Any] = {"@odata.context": context} if context else {}
+    head = envelope.head()
     if count is not None:
-        head["@odata.count"] = count
-    head |= write_verdict(freshness)
+        head["@odata.count"] = str(count) if envelope.numbers_as_text else count
+    before = f"{dump(head)[:-1]}," if head else "{"
     tail = f',"@odata.nextLink":{dump(next_link)}' if next_link else ""
-    return f'{dump(head)[:-1]},"value":[{rows}]{tail}}}'
+    tail += f',"@odata.deltaLink":{dump(delta_link)}' if delta_link else ""
+    return f'{before}"value":[{rows}]{tail}}}'
 
 
-def write_entity(row: str, *, context: str, freshness: Freshness) -> str:
+def write_entity(row: str, envelope: Envelope) -> str:
     """One entity, given as the JSON text of an object (JSON Format 4.01, 6)."""
-    head: dict[str, Any] = {"@odata.context": context} if context else {}
-    head |= write_verdict(freshness)
-    return f"{dump(head)[:-1]}{',' if row != '{}' else ''}{row[1:]}"
+    head = envelope.head()
+    if not head or row == "{}":
+        return dump(head) if head else row
+    return f"{dump(head)[:-1]},{row[1:]}"
 
 
-def write_property(value: Any, *, context: str, freshness: Freshness) -> str:
+def write_property(value: Any, envelope: Envelope) -> str:
     """One property; an object's members stand beside its context (JSON Format 4.01, 11)."""
-    head: dict[str, Any] = {"@odata.context": context} if context else {}
-    head |= write_verdict(freshness)
-    return dump(head | (value if isinstance(value, dict) else {"value": value}))
+    return dump(envelope.head() | (value if isinstance(value, dict) else {"value": value}))
 
 
 def write_raw_value(value: Any) -> str:
@@ -55,17 +85,28 @@ def write_service(feed: Feed, *, with_context: bool) -> str:
     """The service document: every set with its title (JSON Format 4.01, 5)."""
     head = {"@odata.context": f"{feed.root}/$metadata"} if with_context else {}
     sets = [
-        {"name": one.name, "title": one.label, "kind": "EntitySet", "url": one.name}
+        {
+            "name": one.name,
+            "title": one.label,
+            "kind": "Singleton" if one.singleton else "EntitySet",
+            "url": one.name,
+        }
         for one in feed.datasets
     ]
     return dump(head | {"value": sets})
 
 
-def write_verdict(freshness: Freshness) -> dict[str, Any]:
-    """How complete the data is, as annotations; their terms are declared in $metadata."""
+def write_verdict(freshness: Freshness | None) -> dict[str, Any]:
+    """How complete the data is, as annotations; their terms are declared in $metadata.
+
+    freshness: None when the caller wants no annotations
+    """
+    if freshness is None:
+        return {}
     return {
         f"@{NAMESPACE}.verdict": str(freshness.verdict.state),
         f"@{NAMESPACE}.reason": freshness.verdict.reason,
+        f"@{NAMESPACE}.complete_through": freshness.standing.complete_through,
         f"@{NAMESPACE}.revision": freshness.revision,
         f"@{NAMESPACE}.evaluated_at": freshness.evaluated_at,
         f"@{NAMESPACE}.streams": [
@@ -88,21 +129,33 @@ def dump(value: Any) -> str:
 
 
 def set_context(feed: Feed, dataset: Dataset, shown: str) -> str:
-    """The context URL of rows of a set, with the columns asked for."""
+    """The context URL of rows of a set, or of a singleton, with the columns asked for."""
     return f"{feed.root}/$metadata#{dataset.name}" + (f"({shown})" if shown else "")
 
 
 def entity_context(feed: Feed, dataset: Dataset, shown: str) -> str:
     """The context URL of one entity."""
-    return f"{set_context(feed, dataset, shown)}/$entity"
+    ending = "" if dataset.singleton else "/$entity"
+    return f"{set_context(feed, dataset, shown)}{ending}"
 
 
-def property_context(feed: Feed, dataset: Dataset, *, key: dict[str, Any], name: str) -> str:
+def delta_context(feed: Feed, dataset: Dataset, shown: str) -> str:
+    """The context URL of changes of a set (OData Protocol 4.01, 10.17)."""
+    return f"{set_context(feed, dataset, shown)}/$delta"
+
+
+def deleted_context(feed: Feed, dataset: Dataset) -> str:
+    """The context URL of an entity that is gone (OData JSON Format 4.01, 15.3)."""
+    return f"{set_context(feed, dataset, '')}/$deletedEntity"
+
+
+def property_context(feed: Feed, dataset: Dataset, *, key: Mapping[str, Any], name: str) -> str:
     """The context URL of a property of the entity with this key."""
-    return f"{feed.root}/$metadata#{dataset.name}({write_key(dataset, key)})/{name}"
+    held = f"({write_key(dataset, key)})" if dataset.key else ""
+    return f"{feed.root}/$metadata#{dataset.name}{held}/{name}"
 
 
-def write_key(dataset: Dataset, key: dict[str, Any]) -> str:
+def write_key(dataset: Dataset, key: Mapping[str, Any]) -> str:
     """A key as it stands in a URL."""
     values = {name: write_literal(key[name]) for name in dataset.key}
     if len(values) == 1:

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, delete
+from sqlalchemy import Connection
 
 from app.learning.catalog import (
     CertificationFolded,
@@ -16,7 +16,6 @@ from app.learning.catalog import (
 )
 from app.processing.progress_rows import restate_types
 from app.processing.rows import RowDict, Stamp, add_stubs, replace_children, write_entities
-from app.store.dialect import insert_rows
 from app.store.lookup import find_rows
 from app.store.tables import Certification, Module, Part, Series, SeriesModule, TrainingSession
 from app.store.tables.columns import table_of
@@ -48,7 +47,7 @@ def write_modules(connection: Connection, stamp: Stamp, folded: Sequence[ModuleF
 
 def write_series(connection: Connection, stamp: Stamp, folded: Sequence[SeriesFolded]) -> None:
     """Write series and the list of their modules, with stubs for modules not heard of yet."""
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "series_key": state.series_key,
             "name": state.name or state.series_key,
@@ -61,27 +60,25 @@ def write_series(connection: Connection, stamp: Stamp, folded: Sequence[SeriesFo
         for state in (result.state for result in folded)
     ]
     write_entities(connection, table_of(Series), stamp, key=("series_key",), rows=rows)
-    place = table_of(SeriesModule)
-    connection.execute(
-        delete(place).where(
-            place.c.environment_id == stamp.environment_id,
-            place.c.series_key.in_([row["series_key"] for row in rows]),
-        )
-    )
-    columns = ("environment_id", "series_key", "module_key", "position", "required")
-    places = [
-        (
-            stamp.environment_id,
-            result.state.series_key,
-            entry.module_key,
-            entry.position,
-            entry.required,
-        )
+    places: list[dict[str, Any]] = [
+        {
+            "series_key": result.state.series_key,
+            "module_key": entry.module_key,
+            "position": entry.position,
+            "required": entry.required,
+        }
         for result in folded
         for entry in result.modules
     ]
-    insert_rows(connection, place, columns, places)
-    add_stubs(connection, table_of(Module), stamp, {row[2] for row in places})
+    replace_children(
+        connection,
+        table_of(SeriesModule),
+        stamp,
+        parent=("series_key", {row["series_key"] for row in rows}),
+        key=("series_key", "module_key"),
+        rows=places,
+    )
+    add_stubs(connection, table_of(Module), stamp, {row["module_key"] for row in places})
 
 
 def write_sessions(connection: Connection, stamp: Stamp, folded: Sequence[SessionFolded]) -> None:

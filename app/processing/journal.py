@@ -13,7 +13,8 @@ from sqlalchemy import Connection, bindparam, func, select, update
 from app.learning.facts import Settlement
 from app.processing.queue import Lease
 from app.store.dialect import update_rows
-from app.store.sums import TallyDelta, add_tallies
+from app.store.dwell import note_dwell
+from app.store.sums import Counted, TallyDelta, add_tallies, count_applied
 from app.store.tables import Event
 from app.store.tables.columns import table_of
 from app.store.tables.journal import APPLIED, DEAD, PENDING, SUPERSEDED
@@ -33,10 +34,13 @@ class Entry(NamedTuple):
     type: str
     stream: str
     occurred_at: datetime
+    recorded_at: datetime
     sequence: int
     data: str
     disposition: int
     winner_seq: int | None
+    received_at: datetime
+    element: bytes | None
 
 
 def read_entries(
@@ -77,12 +81,15 @@ def settle_entries(
     *,
     now: datetime,
 ) -> int:
-    """Write down what became of events, where that is new; keep the tallies. Gives how many left
-    pending.
+    """Write down what became of events, where that is new; keep the tallies and the digests.
+
+    Gives how many left pending. Of two settled states, each is counted as applied by the digests.
     """
     first: list[tuple[Any, ...]] = []
     again: list[tuple[Any, ...]] = []
+    received: list[datetime] = []
     counts: Counter[tuple[int, str, int]] = Counter()
+    entering: list[Counted] = []
     for entry, settlement in settled:
         winner_seq = settlement.winner_seq
         disposition = APPLIED if winner_seq is None else SUPERSEDED
@@ -90,6 +97,9 @@ def settle_entries(
             continue
         if entry.disposition == PENDING:
             first.append((disposition, winner_seq, now, environment_id, entry.seq))
+            received.append(entry.received_at)
+            told = (entry.source_id, entry.stream, entry.recorded_at, entry.element)
+            entering.append(Counted(*told))
         else:
             again.append((disposition, winner_seq, environment_id, entry.seq))
         counts[entry.source_id, entry.stream, entry.disposition] -= 1
@@ -99,11 +109,16 @@ def settle_entries(
     update_rows(connection, event, first, update=(*columns, "applied_at"), key=key)
     update_rows(connection, event, again, update=columns, key=key)
     add_tallies(connection, environment_id, _deltas_of(counts, now))
+    note_dwell(connection, environment_id, received, now=now)
+    count_applied(connection, environment_id, entering=entering)
     return len(first)
 
 
 def bury_pending(connection: Connection, environment_id: int, lease: Lease, *, error: str) -> int:
-    """Declare the waiting events of an entity dead, with the reason; give how many they were."""
+    """Declare the waiting events of an entity dead, with the reason; give how many they were.
+
+    Neither a waiting nor a dead event is in the digests of applied ones, so these stay as they are.
+    """
     event = table_of(Event)
     waiting = (
         (event.c.environment_id == environment_id)

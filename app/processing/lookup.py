@@ -7,6 +7,7 @@ from sqlalchemy import Connection, Table, func, select
 _ID_NAMES = {
     "progress": "assignment_id",
     "progress_history": "history_id",
+    "partition_change": "change_id",
     "points_entry": "entry_id",
 }
 

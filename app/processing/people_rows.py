@@ -3,15 +3,18 @@
 from collections.abc import Sequence
 
 import orjson
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
+from app.learning.attributes import can_be_field, join_kinds
 from app.learning.people import LearnerFolded, LearnerState, TeamFolded
 from app.processing.rows import RowDict, Stamp, add_stubs, replace_children, write_entities
 from app.store.dialect import upsert_rows
-from app.store.tables import Learner, LearnerProfile, Membership, Team
+from app.store.tables import Learner, LearnerAttribute, LearnerProfile, Membership, Team
 from app.store.tables.columns import table_of
 
 _PROFILE = ("display_name", "email", "employee_no")
+# Further ones are kept with the learner, and are no fields.
+_MOST_ATTRIBUTES = 500
 
 
 def write_learners(connection: Connection, stamp: Stamp, folded: Sequence[LearnerFolded]) -> None:
@@ -20,17 +23,9 @@ def write_learners(connection: Connection, stamp: Stamp, folded: Sequence[Learne
     rows = [_learner_row(state) for state in states]
     write_entities(connection, table_of(Learner), stamp, key=("learner_key",), rows=rows)
     profiles = [
-        (stamp.environment_id, state.learner_key, *(getattr(state, name) for name in _PROFILE))
-        for state in states
+        {name: getattr(state, name) for name in ("learner_key", *_PROFILE)} for state in states
     ]
-    upsert_rows(
-        connection,
-        table_of(LearnerProfile),
-        ("environment_id", "learner_key", *_PROFILE),
-        profiles,
-        key=("environment_id", "learner_key"),
-        update=_PROFILE,
-    )
+    write_entities(connection, table_of(LearnerProfile), stamp, key=("learner_key",), rows=profiles)
     memberships = [
         {
             "learner_key": result.state.learner_key,
@@ -49,10 +44,42 @@ def write_learners(connection: Connection, stamp: Stamp, folded: Sequence[Learne
         key=("learner_key", "team_key", "since"),
         rows=memberships,
     )
+    kinds = [told for result in folded for told in result.attribute_kinds.items()]
+    define_attributes(connection, stamp, kinds)
     managers = {state.manager_key for state in states if state.manager_key}
     add_stubs(connection, table_of(Learner), stamp, managers)
     teams = {row.team_key for result in folded for row in result.memberships}
     add_stubs(connection, table_of(Team), stamp, teams)
+
+
+def define_attributes(
+    connection: Connection, stamp: Stamp, told: Sequence[tuple[str, str]]
+) -> None:
+    """Define attributes that are new, and make texts of those whose values are no longer alike.
+
+    told: codes and the kinds of their values
+    """
+    fresh = join_kinds((code, kind) for code, kind in told if can_be_field(code))
+    if not fresh:
+        return
+    table = table_of(LearnerAttribute)
+    rows = connection.execute(
+        select(table.c.code, table.c.kind).where(table.c.environment_id == stamp.environment_id)
+    )
+    known = {row.code: row.kind for row in rows}
+    room = max(_MOST_ATTRIBUTES - len(known), 0)
+    new = sorted(set(fresh) - set(known))[:room]
+    joined = join_kinds([*known.items(), *((code, fresh[code]) for code in fresh if code in known)])
+    changed = [(code, kind) for code, kind in joined.items() if known[code] != kind]
+    changed += [(code, fresh[code]) for code in new]
+    upsert_rows(
+        connection,
+        table,
+        ("environment_id", "code", "kind", "revision", "changed_at"),
+        [(stamp.environment_id, code, kind, stamp.revision, stamp.now) for code, kind in changed],
+        key=("environment_id", "code"),
+        update=("kind", "revision", "changed_at"),
+    )
 
 
 def write_teams(connection: Connection, stamp: Stamp, folded: Sequence[TeamFolded]) -> None:

@@ -4,34 +4,31 @@ Folds first, then locks the environment's row and looks again whether the leases
 whoever came too late changes nothing. Runs inside one transaction of its caller.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection
 
-from app.base.observe import EntityDied, EntityFailed, observe
+from app.base.facts import EntityDied, EntityFailed
+from app.base.observe import observe
 from app.learning.identity import entity_kind, entity_parts
 from app.learning.progress import Before
-from app.processing.catalog_rows import (
-    write_certifications,
-    write_modules,
-    write_series,
-    write_sessions,
-)
+from app.processing.dead import note_death
+from app.processing.entity_rows import write_folded
+from app.processing.fairness import cost_of
 from app.processing.fold import Failed, named_parts
 from app.processing.journal import Entry, bury_pending, read_entries, settle_entries
-from app.processing.people_rows import write_learners, write_teams
+from app.processing.partition_rows import is_late, note_applied
+from app.processing.pauses import MAX_ATTEMPTS
 from app.processing.progress_rows import (
     AssignmentKey,
     StoredProgress,
     read_progress,
     recall_parts,
-    write_progress,
 )
 from app.processing.queue import (
-    MAX_ATTEMPTS,
     Claim,
     Lease,
     finish_work,
@@ -39,27 +36,17 @@ from app.processing.queue import (
     hold_leases,
     put_off,
 )
+from app.processing.rebuild_requests import count_switches
 from app.processing.rollup_rows import keep_rollups
-from app.processing.rows import Stamp, add_stubs
-from app.processing.taking_part_rows import write_awards, write_enrolments, write_feedback
-from app.store.tables import Environment, Learner, Module, Series
-from app.store.tables.columns import table_of
+from app.processing.rows import Stamp, keep_revision, lock_revision
 from app.store.tables.journal import PENDING
+from app.store.tables.work import BULK
+from app.store.work import CANARY, note_canary
 
 Fold = Callable[[str, Sequence[Entry]], Any]
 Extend = Callable[[Before, Sequence[Entry]], Any]
-
-_WRITERS: Mapping[str, Callable[[Connection, Stamp, Sequence[Any]], None]] = {
-    "module": write_modules,
-    "series": write_series,
-    "session": write_sessions,
-    "certification": write_certifications,
-    "team": write_teams,
-    "learner": write_learners,
-    "enrolment": write_enrolments,
-    "award": write_awards,
-    "feedback": write_feedback,
-}
+Failure = tuple[Lease, str]
+"""(the lease of an entity, why it could not be folded or written)"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +56,10 @@ class Applied:
     event_count: events that are pending no more
     entity_count: entities folded and written
     fenced_count: entities whose lease had moved on
-    failed_count: entities put off or given up
+    failed_count: entities that could not be folded or written
+    failures: those of them of whose kind none went well; nothing is written down of them yet
+    well_kinds: the kinds of the entities that were written
+    cost: what it cost (`app/processing/fairness.py`)
     """
 
     environment_id: int
@@ -77,6 +67,9 @@ class Applied:
     entity_count: int = 0
     fenced_count: int = 0
     failed_count: int = 0
+    failures: tuple[Failure, ...] = ()
+    well_kinds: frozenset[str] = frozenset()
+    cost: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,45 +97,109 @@ class _Round:
 def project_claim(
     connection: Connection, claim: Claim, *, fold: Fold, extend: Extend, now: datetime
 ) -> Applied:
-    """Work a claim off.
+    """Work a claim off. An entity that fails where others of its kind do not is put off.
 
     Shape: fold and extend: give what a fold gives, or Failed; they never raise
     """
+    switched_count = count_switches(connection, claim.environment_id)
     round_ = _fold_all(connection, claim, fold=fold, extend=extend)
-    revision = _lock_environment(connection, claim.environment_id)
+    revision = lock_revision(connection, claim.environment_id)
+    if count_switches(connection, claim.environment_id) != switched_count:
+        # What was read is of before: to go on from it would undo what the rebuild has repaired.
+        round_ = _fold_all(connection, claim, fold=fold, extend=extend)
     held = hold_leases(connection, claim)
     results = [result for result in round_.results if result.lease.entity_key in held]
-    failures = [entry for entry in round_.failures if entry[0].entity_key in held]
-    stamp = Stamp(claim.environment_id, revision + 1, now)
-    if any(result.folded is not None for result in results):
-        changed = [result for result in results if result.folded is not None]
-        names = [result.lease.entity_key for result in changed]
-        with keep_rollups(connection, claim.environment_id, names):
-            _write_results(connection, stamp, changed)
-        _set_revision(connection, stamp)
+    failures = [(lease, f.error) for lease, f in round_.failures if lease.entity_key in held]
+    changed = [result for result in results if result.folded is not None]
+    if changed:
+        stamp = Stamp(claim.environment_id, revision + 1, now)
+        _write_results(connection, stamp, changed)
+        is_bulk = claim.taken is not None and claim.taken.lane == BULK
+        note_applied(connection, stamp, _lateness_of(changed), is_bulk=is_bulk)
     event_count = settle_entries(connection, claim.environment_id, _settled_of(results), now=now)
     finish_work(connection, claim.environment_id, [result.lease for result in results])
-    for lease, failed in failures:
-        fail_entity(connection, claim.environment_id, lease, error=failed.error, now=now)
+    for result in results:
+        if result.lease.entity_key == CANARY:
+            note_canary(connection, claim.environment_id, result.lease.dirty_seq)
+    well_kinds = frozenset(entity_kind(result.lease.entity_key) for result in changed)
+    for lease, error in failures:
+        if entity_kind(lease.entity_key) in well_kinds:
+            _fail_entity(connection, claim.environment_id, lease, error=error, now=now)
+    read_count = sum(len(result.entries) for result in round_.results)
     return Applied(
         claim.environment_id,
         event_count=event_count,
         entity_count=len(results),
         fenced_count=len(claim.leases) - len(held),
         failed_count=len(failures),
+        failures=tuple(f for f in failures if entity_kind(f[0].entity_key) not in well_kinds),
+        well_kinds=well_kinds,
+        cost=cost_of(entity_count=len(claim.leases), event_count=read_count),
     )
 
 
-def fail_entity(
+def rehearse_claim(connection: Connection, claim: Claim, *, fold: Fold, now: datetime) -> bool:
+    """Fold and write entities as if they were claimed; the caller takes all of it back.
+
+    Gives whether every one of them can be folded.
+
+    Raises: whatever their writing raises
+    """
+    round_ = _fold_all(connection, claim, fold=fold, extend=lambda _before, _entries: None)
+    if round_.failures:
+        return False
+    revision = lock_revision(connection, claim.environment_id)
+    changed = [result for result in round_.results if result.folded is not None]
+    _write_results(connection, Stamp(claim.environment_id, revision + 1, now), changed)
+    return True
+
+
+def fail_entities(
+    connection: Connection, claim: Claim, failures: Sequence[Failure], *, now: datetime
+) -> None:
+    """Put off what could not be worked on, or give it up after its last attempt; what is no longer
+    ours is left alone.
+    """
+    lock_revision(connection, claim.environment_id)
+    held = hold_leases(connection, claim)
+    for lease, error in failures:
+        if lease.entity_key in held:
+            _fail_entity(connection, claim.environment_id, lease, error=error, now=now)
+
+
+def _write_results(connection: Connection, stamp: Stamp, changed: Sequence[_Result]) -> None:
+    names = [result.lease.entity_key for result in changed]
+    with keep_rollups(connection, stamp.environment_id, names):
+        write_folded(
+            connection,
+            stamp,
+            [(result.lease.entity_key, result.folded, result.stored) for result in changed],
+        )
+    keep_revision(connection, stamp)
+
+
+def _lateness_of(changed: Iterable[_Result]) -> dict[str, bool]:
+    """Say of each entity whether something came late of what is settled now."""
+    return {
+        result.lease.entity_key: any(
+            is_late(entry.occurred_at, entry.received_at)
+            for entry in result.entries
+            if entry.disposition == PENDING
+        )
+        for result in changed
+    }
+
+
+def _fail_entity(
     connection: Connection, environment_id: int, lease: Lease, *, error: str, now: datetime
 ) -> None:
-    """Put an entity off that could not be worked on, or give it up after its last attempt."""
     attempt_count = lease.attempts + 1
     observe(EntityFailed(environment_id, lease.entity_key, attempt_count, error))
     if attempt_count < MAX_ATTEMPTS:
         put_off(connection, environment_id, lease, error=error, now=now)
         return
     dead_count = bury_pending(connection, environment_id, lease, error=error)
+    note_death(connection, environment_id, lease, error=error, now=now)
     give_up(connection, environment_id, lease, error=error)
     observe(EntityDied(environment_id, lease.entity_key, dead_count, error))
 
@@ -211,32 +268,6 @@ def _assignment_of(entity_key: str) -> AssignmentKey | None:
     return (learner_key, module_key, series_key, cycle)
 
 
-def _write_results(connection: Connection, stamp: Stamp, results: Sequence[_Result]) -> None:
-    """Write rows kind by kind: the catalog before the progress that takes its word."""
-    by_kind: dict[str, list[_Result]] = {}
-    for result in results:
-        by_kind.setdefault(entity_kind(result.lease.entity_key), []).append(result)
-    for kind, write in _WRITERS.items():
-        if kind in by_kind:
-            write(connection, stamp, [result.folded for result in by_kind[kind]])
-    assignments = [(result.folded, result.stored) for result in by_kind.get("assignment", ())]
-    if assignments:
-        write_progress(
-            connection,
-            stamp.environment_id,
-            assignments,
-            revision=stamp.revision,
-            now=stamp.now,
-        )
-        fresh = [folded.state for folded, stored in assignments if stored is None]
-        learners = {state.learner_key for state in fresh}
-        modules = {state.module_key for state in fresh}
-        series = {state.series_key for state in fresh if state.series_key}
-        add_stubs(connection, table_of(Learner), stamp, learners)
-        add_stubs(connection, table_of(Module), stamp, modules)
-        add_stubs(connection, table_of(Series), stamp, series)
-
-
 def _settled_of(results: Iterable[_Result]) -> Iterable[tuple[Entry, Any]]:
     for result in results:
         if result.folded is None:
@@ -244,22 +275,3 @@ def _settled_of(results: Iterable[_Result]) -> Iterable[tuple[Entry, Any]]:
         entries = {entry.seq: entry for entry in result.entries}
         for settlement in result.folded.settlements:
             yield entries[settlement.seq], settlement
-
-
-def _lock_environment(connection: Connection, environment_id: int) -> int:
-    environment = table_of(Environment)
-    revision: int = connection.execute(
-        select(environment.c.last_revision)
-        .where(environment.c.environment_id == environment_id)
-        .with_for_update()
-    ).scalar_one()
-    return revision
-
-
-def _set_revision(connection: Connection, stamp: Stamp) -> None:
-    environment = table_of(Environment)
-    connection.execute(
-        update(environment)
-        .where(environment.c.environment_id == stamp.environment_id)
-        .values(last_revision=stamp.revision)
-    )

@@ -1,30 +1,50 @@
 """Work in turn: claim, hold, finish, put off, bury; leases with fencing tokens.
 
 A lease is a hint that saves double work, never a promise: who holds an older token than the row
-changes nothing. Source: docs/decisions/0010, 0011.
+changes nothing. Source: docs/decisions/0010, 0014.
 """
 
-import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, exists, func, or_, select, update
+from sqlalchemy import Connection, Select, func, select, update
 
-from app.store.dialect import insert_missing, update_rows
-from app.store.tables import Environment, Event, Turn, Work
+from app.processing.fairness import (
+    Share,
+    charge_of,
+    choose_share,
+    cost_of,
+    order_lanes,
+    order_standings,
+    prefers_task,
+)
+from app.processing.pauses import choose_pause
+from app.processing.tasks import Task, lease_task, release_task, renew_task
+from app.processing.turns import (
+    LEASE,
+    Contender,
+    Taken,
+    has_small_rival,
+    is_ready,
+    lock_scheduler,
+    lock_turn,
+    raise_epoch,
+    read_contenders,
+    take_turn,
+)
+from app.store.dialect import is_of_one_process, update_rows
+from app.store.tables import BulkTask, Event, Work
 from app.store.tables.columns import table_of
+from app.store.tables.work import BULK
 from app.store.work import EPOCH
 
-LEASE = timedelta(seconds=30)
-LONGEST_PAUSE = timedelta(seconds=300)
-MAX_ATTEMPTS = 8
-QUANTUM_ENTITIES = 500
-QUANTUM_EVENTS = 2_000
-
 _ERROR_LENGTH = 500
+_LATER_TOKEN = 2  # of an entity that was claimed before
+_SPARED = 5  # pauses of up to 64 s
 _KEY = ("environment_id", "entity_key")
+_DEAD_WORKERS = {"across_environments": "a worker that starts frees what a dead one held"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,23 +70,37 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A fair share of one environment's work."""
+    """A fair share of one environment's work: entities, or one step of a task.
+
+    taken: the turn it was claimed with
+    """
 
     environment_id: int
     leases: tuple[Lease, ...]
+    taken: Taken | None = None
+    task: Task | None = None
 
 
 def claim_turn(connection: Connection, *, now: datetime) -> Claim | None:
-    """Lease work of the environment that was served least recently among those with any ready.
+    """Lease work of the environment whose turn it is, in the lane whose turn it is there.
 
-    Shape: up to 500 entities or 2,000 new events, oldest first; at least one entity
+    Shape: oldest work first; at least one entity, or one task
     """
-    for environment_id in _environments_in_turn(connection, now):
-        if not _take_turn(connection, environment_id):
+    house = lock_scheduler(connection)
+    contenders = read_contenders(connection, now=now)
+    by_id = {contender.standing.environment_id: contender for contender in contenders}
+    standings = [contender.standing for contender in contenders]
+    for standing in order_standings(standings, vnow=house.vnow):
+        chosen = lock_turn(connection, by_id[standing.environment_id])
+        if chosen is None:
             continue
-        leases = _lease_entities(connection, environment_id, now)
-        if leases:
-            return Claim(environment_id, leases)
+        rivalled = has_small_rival(house, standing.environment_id, now=now)
+        share = choose_share(has_small_rival=rivalled)
+        claim = _claim_share(connection, chosen, share=share, now=now)
+        if claim is not None and claim.taken is not None:
+            others = [c for c in contenders if c.standing.environment_id != standing.environment_id]
+            take_turn(connection, house, chosen, others, taken=claim.taken, now=now)
+            return claim
     return None
 
 
@@ -91,19 +125,20 @@ def finish_work(connection: Connection, environment_id: int, leases: Iterable[Le
 
     What came meanwhile leaves dirty_seq beyond done_seq: ready again by itself.
     """
-    rows = [(lease.dirty_seq, None, 0, None, environment_id, lease.entity_key) for lease in leases]
-    columns = ("done_seq", "lease_until", "attempts", "error")
+    rows = [
+        (lease.dirty_seq, lease.dirty_seq + 1, None, 0, None, environment_id, lease.entity_key)
+        for lease in leases
+    ]
+    columns = ("done_seq", "since_seq", "lease_until", "attempts", "error")
     update_rows(connection, table_of(Work), rows, update=columns, key=_KEY)
 
 
 def put_off(
     connection: Connection, environment_id: int, lease: Lease, *, error: str, now: datetime
 ) -> None:
-    """Count a failed attempt and let the entity rest, longer each time, by chance up to twofold."""
-    pause_s = min(2**lease.attempts, LONGEST_PAUSE.total_seconds())
-    chance = secrets.randbelow(1000) / 1000
+    """Count a failed attempt and let the entity rest, longer each time."""
     row = (
-        now + timedelta(seconds=pause_s * (0.5 + chance / 2)),
+        now + choose_pause(lease.attempts),
         None,
         lease.attempts + 1,
         error[:_ERROR_LENGTH],
@@ -114,116 +149,194 @@ def put_off(
     update_rows(connection, table_of(Work), [row], update=columns, key=_KEY)
 
 
+def spare_entities(
+    connection: Connection, claim: Claim, leases: Sequence[Lease], *, error: str, now: datetime
+) -> None:
+    """Let entities rest that failed through no fault of theirs: no attempt is counted."""
+    held = hold_leases(connection, claim)
+    rows = [
+        (now + choose_pause(_SPARED), None, error[:_ERROR_LENGTH], claim.environment_id, name)
+        for name in sorted(lease.entity_key for lease in leases)
+        if name in held
+    ]
+    columns = ("ready_at", "lease_until", "error")
+    update_rows(connection, table_of(Work), rows, update=columns, key=_KEY)
+
+
 def give_up(connection: Connection, environment_id: int, lease: Lease, *, error: str) -> None:
     """Look at the entity no more until something new arrives for it; its error stays readable."""
-    row = (lease.dirty_seq, EPOCH, None, 0, error[:_ERROR_LENGTH], environment_id, lease.entity_key)
-    columns = ("done_seq", "ready_at", "lease_until", "attempts", "error")
+    seqs = (lease.dirty_seq, lease.dirty_seq + 1)
+    row = (*seqs, EPOCH, None, 0, error[:_ERROR_LENGTH], environment_id, lease.entity_key)
+    columns = ("done_seq", "since_seq", "ready_at", "lease_until", "attempts", "error")
     update_rows(connection, table_of(Work), [row], update=columns, key=_KEY)
 
 
 def release(connection: Connection, claim: Claim) -> None:
     """Give leases back undone; those that are ours no more are left alone."""
+    if claim.task is not None:
+        release_task(connection, claim.task)
     held = hold_leases(connection, claim)
     rows = [(None, claim.environment_id, entity_key) for entity_key in sorted(held)]
     update_rows(connection, table_of(Work), rows, update=("lease_until",), key=_KEY)
 
 
-def free_leases(connection: Connection) -> int:
-    """Take back every lease, for a worker that starts; safe, since tokens move on.
+def renew_leases(connection: Connection, claim: Claim, *, now: datetime) -> int:
+    """Keep the leases that are still ours and still wanted; gives how many.
 
-    Gives how many.
+    Rows that are locked are just being finished.
+    """
+    if claim.task is not None:
+        renew_task(connection, claim.task, until=now + LEASE)
+    work = table_of(Work)
+    rows = connection.execute(
+        select(work.c.entity_key, work.c.lease_token)
+        .where(
+            work.c.environment_id == claim.environment_id,
+            work.c.entity_key.in_([lease.entity_key for lease in claim.leases]),
+            work.c.lease_until.is_not(None),
+        )
+        .order_by(work.c.entity_key)
+        .with_for_update(skip_locked=True)
+    )
+    held = {(entity_key, token) for entity_key, token in rows}
+    renewed = [
+        (now + LEASE, claim.environment_id, lease.entity_key)
+        for lease in claim.leases
+        if (lease.entity_key, lease.token) in held
+    ]
+    update_rows(connection, work, renewed, update=("lease_until",), key=_KEY)
+    return len(renewed)
+
+
+def find_applied(
+    connection: Connection, environment_id: int, kinds: Sequence[str]
+) -> tuple[Lease, ...]:
+    """Give one entity of each kind that was applied and has nothing new, where there is one.
+
+    The leases are no claims: they name what may be tried and must be taken back.
     """
     work = table_of(Work)
-    result = connection.execute(
-        update(work)
-        .where(work.c.lease_until.is_not(None))
-        .values(lease_until=None, lease_token=work.c.lease_token + 1),
-        execution_options={
-            "across_environments": "a worker that starts frees what a dead one held"
-        },
+    found: list[Lease] = []
+    for kind in kinds:
+        row = connection.execute(
+            select(work.c.entity_key, work.c.dirty_seq, work.c.done_seq)
+            .where(
+                work.c.environment_id == environment_id,
+                work.c.entity_key >= f"{kind}:",
+                work.c.entity_key < f"{kind};",
+                work.c.done_seq > 0,
+                work.c.done_seq >= work.c.dirty_seq,
+                work.c.error.is_(None),
+            )
+            .limit(1)
+        ).first()
+        if row is not None:
+            found.append(Lease(*row, token=_LATER_TOKEN, attempts=0))
+    return tuple(found)
+
+
+def start_epoch(connection: Connection) -> int:
+    """Count the start of a worker. Where one process has the database to itself, whoever held a
+    lease is dead: all are freed. Elsewhere he may be alive, and his leases expire by themselves.
+
+    Gives how many leases were freed.
+    """
+    raise_epoch(connection)
+    return free_leases(connection) if is_of_one_process(connection) else 0
+
+
+def free_leases(connection: Connection) -> int:
+    """Take back every lease; safe at any time, since tokens move on. Gives how many."""
+    freed_count = 0
+    for table in (table_of(Work), table_of(BulkTask)):
+        result = connection.execute(
+            update(table)
+            .where(table.c.lease_until.is_not(None))
+            .values(lease_until=None, lease_token=table.c.lease_token + 1),
+            execution_options=_DEAD_WORKERS,
+        )
+        freed_count += result.rowcount
+    return freed_count
+
+
+def _claim_share(
+    connection: Connection, contender: Contender, *, share: Share, now: datetime
+) -> Claim | None:
+    """Lease in the first lane that has anything to lease."""
+    standing, environment_id = contender.standing, contender.standing.environment_id
+    for lane in order_lanes(standing):
+        if lane == BULK and prefers_task(standing):
+            task = lease_task(connection, environment_id, now=now)
+            if task is not None:
+                taken = _take(contender, _Leased((), (), True), lane=lane, share=share)
+                return Claim(environment_id, (), taken, task)
+        leased = _lease_entities(connection, environment_id, lane=lane, share=share, now=now)
+        if leased.leases:
+            taken = _take(contender, leased, lane=lane, share=share)
+            return Claim(environment_id, leased.leases, taken)
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Leased:
+    """Entities of one lane, the count of new events of each, and whether more could be there."""
+
+    leases: tuple[Lease, ...]
+    counts: tuple[int, ...]
+    has_more: bool
+
+
+def _take(contender: Contender, leased: _Leased, *, lane: int, share: Share) -> Taken:
+    cost = cost_of(entity_count=len(leased.counts), event_count=sum(leased.counts))
+    return Taken(
+        contender.standing.environment_id,
+        lane=lane,
+        weight=contender.standing.weight,
+        charge=charge_of(cost, share),
+        share=share,
+        has_more=leased.has_more,
+        entity_count=len(leased.counts),
+        event_count=sum(leased.counts),
+        rest_count=contender.rest_count,
     )
-    return result.rowcount
-
-
-def _is_ready(now: datetime) -> ColumnElement[bool]:
-    """Dirty, rested and unleased; a moment beyond its maximum comes from a clock that jumped."""
-    work = table_of(Work)
-    return and_(
-        work.c.dirty_seq > work.c.done_seq,
-        or_(work.c.ready_at <= now, work.c.ready_at > now + LONGEST_PAUSE),
-        or_(
-            work.c.lease_until.is_(None),
-            work.c.lease_until <= now,
-            work.c.lease_until > now + LEASE,
-        ),
-    )
-
-
-def _environments_in_turn(connection: Connection, now: datetime) -> Sequence[int]:
-    environment, turn, work = table_of(Environment), table_of(Turn), table_of(Work)
-    mine = work.c.environment_id == environment.c.environment_id
-    rows = connection.execute(
-        select(environment.c.environment_id)
-        .outerjoin(turn, turn.c.environment_id == environment.c.environment_id)
-        .where(exists().where(mine, _is_ready(now)))
-        .order_by(func.coalesce(turn.c.served_tick, 0), environment.c.environment_id),
-        execution_options={"across_environments": "taking turns is all that environments share"},
-    )
-    return rows.scalars().all()
-
-
-def _take_turn(connection: Connection, environment_id: int) -> bool:
-    """Take an environment's turn, unless another worker is just doing so."""
-    turn = table_of(Turn)
-    columns, row = ("environment_id", "served_count", "served_tick"), (environment_id, 0, 0)
-    insert_missing(connection, turn, columns, [row], key=("environment_id",))
-    locked = connection.execute(
-        select(turn.c.environment_id)
-        .where(turn.c.environment_id == environment_id)
-        .with_for_update(skip_locked=True)
-    ).first()
-    if locked is None:
-        return False
-    newest = connection.execute(
-        select(func.max(turn.c.served_tick)),
-        execution_options={"across_environments": "taking turns is all that environments share"},
-    ).scalar()
-    connection.execute(
-        update(turn)
-        .where(turn.c.environment_id == environment_id)
-        .values(served_count=turn.c.served_count + 1, served_tick=(newest or 0) + 1)
-    )
-    return True
 
 
 def _lease_entities(
-    connection: Connection, environment_id: int, now: datetime
-) -> tuple[Lease, ...]:
+    connection: Connection, environment_id: int, *, lane: int, share: Share, now: datetime
+) -> _Leased:
+    """Lease the oldest work of a lane, up to a share."""
     work = table_of(Work)
-    chosen = connection.execute(_ready_rows(environment_id, now)).all()
-    counts = _count_new(connection, environment_id, [row.entity_key for row in chosen])
+    ready = _ready_rows(environment_id, lane=lane, limit=share.entity_count, now=now)
+    chosen = connection.execute(ready).all()
+    if not chosen:
+        return _Leased((), (), False)
+    new = _count_new(connection, environment_id, [row.entity_key for row in chosen])
     leases: list[Lease] = []
+    counts: list[int] = []
     event_count = 0
     for row in chosen:
-        event_count += counts.get(row.entity_key, 0)
-        if leases and event_count > QUANTUM_EVENTS:
+        count = new.get(row.entity_key, 0)
+        event_count += count
+        if leases and event_count > share.event_count:
             break
+        counts.append(count)
         leases.append(
             Lease(row.entity_key, row.dirty_seq, row.done_seq, row.lease_token + 1, row.attempts)
         )
     rows = [(lease.token, now + LEASE, environment_id, lease.entity_key) for lease in leases]
     update_rows(connection, work, rows, update=("lease_token", "lease_until"), key=_KEY)
-    return tuple(leases)
+    has_more = len(leases) < len(chosen) or len(chosen) == share.entity_count
+    return _Leased(tuple(leases), tuple(counts), has_more)
 
 
-def _ready_rows(environment_id: int, now: datetime) -> Select[Any]:
+def _ready_rows(environment_id: int, *, lane: int, limit: int, now: datetime) -> Select[Any]:
     work = table_of(Work)
     columns = work.c.entity_key, work.c.dirty_seq, work.c.done_seq, work.c.lease_token
     return (
         select(*columns, work.c.attempts)
-        .where(work.c.environment_id == environment_id, _is_ready(now))
-        .order_by(work.c.dirty_seq)
-        .limit(QUANTUM_ENTITIES)
+        .where(work.c.environment_id == environment_id, work.c.lane == lane, is_ready(work, now))
+        .order_by(work.c.since_seq)
+        .limit(limit)
         .with_for_update(skip_locked=True)
     )
 

@@ -182,3 +182,23 @@ def recount_rollups(
     _add_changes(connection, environment_id, changes, rollups=others)
     fresh = {tuple(row[: len(names)]): [int(n) for n in row[len(names) :]] for row in after}
     _write_rollup(connection, environment_id, ProgressByModule, fresh)
+
+
+def recount_all_rollups(connection: Connection, environment_id: int) -> None:
+    """Take all counts of an environment out, and put in what its rows say."""
+    progress = table_of(Progress).c
+    counted = connection.execute(
+        select(
+            *(progress[name] for name in _DIMENSIONS),
+            func.count(),
+            *(func.sum(progress[name]) for name in ROLLED_SUMS),
+        )
+        .where(progress.environment_id == environment_id, progress.is_deleted.is_(False))
+        .group_by(*(progress[name] for name in _DIMENSIONS))
+    )
+    size = len(_DIMENSIONS)
+    counts = {tuple(row[:size]): [int(number) for number in row[size:]] for row in counted}
+    for rollup in ROLLUPS:
+        table = table_of(rollup)
+        connection.execute(delete(table).where(table.c.environment_id == environment_id))
+    _add_changes(connection, environment_id, counts, rollups=ROLLUPS)

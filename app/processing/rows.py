@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Table, select
+from sqlalchemy import Connection, Table, select, update
 
 from app.processing.lookup import id_name_of, number_rows
 from app.store.dialect import update_rows, upsert_rows
 from app.store.lookup import find_rows
+from app.store.tables import Environment
+from app.store.tables.columns import table_of
 
 RowDict = Mapping[str, Any]
 
@@ -40,6 +42,27 @@ class Stamp:
     now: datetime
 
 
+def lock_revision(connection: Connection, environment_id: int) -> int:
+    """Lock the environment's row and give the newest revision of its rows."""
+    environment = table_of(Environment)
+    revision: int = connection.execute(
+        select(environment.c.last_revision)
+        .where(environment.c.environment_id == environment_id)
+        .with_for_update(key_share=True)
+    ).scalar_one()
+    return revision
+
+
+def keep_revision(connection: Connection, stamp: Stamp) -> None:
+    """Say that the environment's rows are at the revision of this stamp."""
+    environment = table_of(Environment)
+    connection.execute(
+        update(environment)
+        .where(environment.c.environment_id == stamp.environment_id)
+        .values(last_revision=stamp.revision)
+    )
+
+
 def write_entities(
     connection: Connection,
     table: Table,
@@ -55,6 +78,9 @@ def write_entities(
     if not rows:
         return
     id_name = id_name_of(table)
+    if id_name not in table.c:
+        _write_by_key(connection, table, stamp, key=key, rows=rows)
+        return
     keys = [tuple(row[name] for name in key) for row in rows]
     found = find_rows(
         connection, table, stamp.environment_id, columns=(id_name, *key), key=key, keys=keys
@@ -80,6 +106,26 @@ def write_entities(
         values,
         key=("environment_id", *key),
         update=[name for name in (*names, "revision", "changed_at") if name not in key],
+    )
+
+
+def _write_by_key(
+    connection: Connection,
+    table: Table,
+    stamp: Stamp,
+    *,
+    key: Sequence[str],
+    rows: Sequence[RowDict],
+) -> None:
+    """Insert or replace rows of a table that has no surrogate id."""
+    names = [*rows[0], "revision", "changed_at"]
+    upsert_rows(
+        connection,
+        table,
+        ("environment_id", *names),
+        [(stamp.environment_id, *row.values(), stamp.revision, stamp.now) for row in rows],
+        key=("environment_id", *key),
+        update=[name for name in names if name not in key],
     )
 
 

@@ -6,14 +6,21 @@ Work is derived anew from the journal, so that no fault in marking can lose an e
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, exists, func, literal_column, select, update
+from sqlalchemy import Connection, exists, func, literal_column, select
 
-from app.base.observe import SweepDone, SweepRepaired, observe
+from app.base.clock import now
+from app.base.facts import SweepDone, SweepRepaired
+from app.base.observe import observe
+from app.store.alarms import SWEEP_REPAIRED, raise_alarm
+from app.store.dialect import upsert_rows
 from app.store.engine import Store, snapshot, transaction
-from app.store.tables import Environment, Event, Work
+from app.store.tables import Environment, Event, Watch, Work
+from app.store.tables.access import is_open
 from app.store.tables.columns import table_of
 from app.store.tables.journal import PENDING
-from app.store.work import mark_dirty
+from app.store.work import mark_again
+
+_SHOWN = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,36 +73,39 @@ def find_uncovered(connection: Connection, environment_id: int) -> Mapping[str, 
 
 
 def _repair(store: Store, environment_id: int) -> int:
-    work = table_of(Work)
     with transaction(store) as connection:
         uncovered = find_uncovered(connection, environment_id)
-        marks = {name: found.last_seq for name, found in uncovered.items()}
-        mark_dirty(connection, environment_id, marks)
-        for name, found in sorted(uncovered.items()):
-            connection.execute(
-                update(work)
-                .where(
-                    work.c.environment_id == environment_id,
-                    work.c.entity_key == name,
-                    work.c.done_seq >= found.first_seq,
-                )
-                .values(done_seq=found.first_seq - 1)
-            )
-            # A swept row never looks as if it were claimed for the first time.
-            connection.execute(
-                update(work)
-                .where(work.c.environment_id == environment_id, work.c.entity_key == name)
-                .values(lease_token=work.c.lease_token + 1, lease_until=None)
-            )
+        marks = {name: (found.first_seq, found.last_seq) for name, found in uncovered.items()}
+        if marks:
+            _tell_rescue(connection, environment_id, sorted(marks))
+        mark_again(connection, environment_id, marks)
     if uncovered:
         observe(SweepRepaired(environment_id, len(uncovered)))
     return len(uncovered)
 
 
+def _tell_rescue(connection: Connection, environment_id: int, names: Sequence[str]) -> None:
+    """Count what is rescued for good, and ring."""
+    details = {"entities": len(names), "first": names[:_SHOWN]}
+    raise_alarm(connection, environment_id, SWEEP_REPAIRED, details=details, now=now())
+    columns = ("rescued_count", "event_seq", "batch_id", "found_count")
+    upsert_rows(
+        connection,
+        table_of(Watch),
+        ("environment_id", *columns),
+        [(environment_id, len(names), 0, 0, 0)],
+        key=("environment_id",),
+        update=(),
+        added=("rescued_count",),
+    )
+
+
 def _list_environments(connection: Connection) -> Sequence[int]:
     environment = table_of(Environment)
     rows = connection.execute(
-        select(environment.c.environment_id).order_by(environment.c.environment_id),
+        select(environment.c.environment_id)
+        .where(is_open(environment))
+        .order_by(environment.c.environment_id),
         execution_options={"across_environments": "the sweep looks at each environment in turn"},
     )
     return rows.scalars().all()

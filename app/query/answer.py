@@ -1,19 +1,27 @@
 """Plan in, Answer out: rows and verdict from one snapshot, closed before a byte is sent."""
 
-from dataclasses import dataclass
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 import orjson
 from sqlalchemy import Connection
 
 from app.base.clock import now as clock_now
-from app.base.errors import TooComplex, UnknownEntity
-from app.ledger.facts import Freshness, Lag, freshness_of, read_lag
-from app.ledger.rows import rows_of_lag
-from app.query.cursor import Cursor, read_token, write_token
+from app.base.errors import FreshnessUnmet, RevisionGone, TooComplex, UnknownEntity
+from app.ledger.facts import Freshness, Lag, read_freshness, read_lag
+from app.ledger.receipts import sign_claim
+from app.ledger.verdict import PAST_REVISION, State, Verdict
+from app.query.claims import Claim, hold_claims, note_claims
+from app.query.cursor import Cursor, digest_question, read_token, write_token
+from app.query.demand import check_demand
 from app.query.frames import AS_OF_BIND, AS_OF_DAY_BIND, ENVIRONMENT_BIND, computed_bind
-from app.query.plan import Plan
+from app.query.judged import judge_rows
+from app.query.past_pages import past_edge_statement, past_rows_statement
+from app.query.plan import Plan, unrolled
 from app.query.sql import (
     LIMIT_BIND,
     OFFSET_BIND,
@@ -22,10 +30,13 @@ from app.query.sql import (
     edge_statement,
     rows_statement,
     seek_values,
+    sorts_by_key,
 )
 from app.store.days import day_in_zone
-from app.store.engine import Store, snapshot
+from app.store.engine import Store, kept_between, snapshot
 from app.store.instance import signing_secret
+from app.store.past import REVISION_BIND, at_revision, changed_since, read_revisions
+from app.store.tables import PAST
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +47,8 @@ class Answer:
     total: all rows of the question, when it asked for the count
     next: the token of the page after this one; None on the last
     as_of: the moment it was asked for
+    tag: weak entity tag over question, revision and verdict; empty where time alone changes rows
+    is_unchanged: the caller has this very answer; no row was read
     """
 
     plan: Plan
@@ -45,6 +58,8 @@ class Answer:
     next: str | None
     freshness: Freshness
     as_of: datetime
+    tag: str = ""
+    is_unchanged: bool = False
 
     @property
     def revision(self) -> int:
@@ -52,14 +67,18 @@ class Answer:
         return self.freshness.revision
 
 
-def run_plan(plan: Plan, store: Store, *, now: datetime | None = None) -> Answer:
+def run_plan(
+    plan: Plan, store: Store, *, now: datetime | None = None, limit_s: float | None = None
+) -> Answer:
     """Answer a plan.
 
-    Raises: BadToken, TooExpensive, StoreBusy; UnknownEntity when one entity was asked for
+    limit_s: how long it may take, other than the usual limit
+    Raises: BadToken, TooExpensive, StoreBusy; UnknownEntity when one entity was asked for;
+        RevisionGone; FreshnessUnmet, NotYetFresh when the data is not as fresh as demanded
     """
     asked_at = now or clock_now()
     try:
-        with snapshot(store, limit_s=plan.settings.limit_query_s) as connection:
+        with snapshot(store, limit_s=limit_s or plan.settings.limit_query_s) as connection:
             return answer_in(connection, plan, now=asked_at)
     except RecursionError as error:
         raise TooComplex("the expression is nested too deeply") from error
@@ -68,9 +87,14 @@ def run_plan(plan: Plan, store: Store, *, now: datetime | None = None) -> Answer
 def answer_in(connection: Connection, plan: Plan, *, now: datetime) -> Answer:
     """Answer a plan in a snapshot that is already open."""
     cursor = _read_cursor(connection, plan)
-    as_of = cursor.as_of if cursor else plan.as_of or now
-    lag = read_lag(connection, plan.environment_id, now=now)
-    reading = _Reading(connection, plan, lag=lag, as_of=as_of, cursor=cursor)
+    as_of, freshness = _judge(connection, plan, cursor=cursor, now=now)
+    reading = _Reading(connection, plan, as_of=as_of, cursor=cursor, freshness=freshness)
+    freshness = reading.freshness
+    tag = reading.tag()
+    freshness = replace(freshness, receipt=_seal_receipt(connection, plan, freshness))
+    check_demand(plan.demand, freshness)
+    if tag and (tag in plan.demand.known_tags or "*" in plan.demand.known_tags):
+        return Answer(plan, "", 0, None, None, freshness, as_of, tag, is_unchanged=True)
     total = reading.count() if plan.request.count or plan.request.count_only else None
     rows_json, row_count, following = "", 0, None
     if not plan.request.count_only:
@@ -78,15 +102,76 @@ def answer_in(connection: Connection, plan: Plan, *, now: datetime) -> Answer:
         following = reading.next_token(row_count)
     if plan.request.key is not None and row_count == 0:
         raise UnknownEntity(f"{plan.dataset.name} has no entity with this key")
-    freshness = freshness_of(lag, plan.shape.streams)
-    return Answer(plan, rows_json, row_count, total, following, freshness, as_of)
+    return Answer(plan, rows_json, row_count, total, following, freshness, as_of, tag)
+
+
+def check_revision(connection: Connection, environment_id: int, revision: int) -> None:
+    """Refuse a revision that cannot be read whole.
+
+    Raises: RevisionGone
+    """
+    known = read_revisions(connection, environment_id)
+    if not known.oldest <= revision <= known.newest:
+        raise RevisionGone(
+            f"revision {revision} is not among those kept, {known.oldest} to {known.newest}",
+            hint="Begin the walk anew, without a token or an old revision.",
+        )
+
+
+def environment_values(plan: Plan, as_of: datetime) -> dict[str, Any]:
+    """The values that any statement of a plan may be bound to."""
+    return {
+        ENVIRONMENT_BIND: plan.environment_id,
+        AS_OF_BIND: as_of,
+        AS_OF_DAY_BIND: day_in_zone(as_of, plan.request.timezone),
+    }
+
+
+def _judge(
+    connection: Connection, plan: Plan, *, cursor: Cursor | None, now: datetime
+) -> tuple[datetime, Freshness]:
+    """The moment the question is for, and how fresh the data is for it."""
+    environment_id, touched = plan.environment_id, plan.shape.streams
+    end_at = cursor.as_of if cursor else plan.as_of
+    freshness = read_freshness(connection, environment_id, touched, now=now, end_at=end_at)
+    if not plan.demand.until_complete:
+        return end_at or now, freshness
+    through = freshness.standing.complete_through
+    if through is None:
+        raise FreshnessUnmet(
+            "of what this question touches nothing is known to be complete", freshness=freshness
+        )
+    clipped_at = through if end_at is None else min(end_at, through)
+    freshness = read_freshness(connection, environment_id, touched, now=now, end_at=clipped_at)
+    return clipped_at, replace(freshness, is_clipped=True)
 
 
 def _read_cursor(connection: Connection, plan: Plan) -> Cursor | None:
     if not plan.after:
         return None
-    secret = signing_secret(connection, plan.settings)
+    secret = _secret_of(connection, plan)
     return read_token(plan.after, plan.request, environment_id=plan.environment_id, secret=secret)
+
+
+def _seal_receipt(connection: Connection, plan: Plan, freshness: Freshness) -> str:
+    return sign_claim(
+        freshness,
+        environment_id=plan.environment_id,
+        digest=digest_question(plan.request, plan.environment_id),
+        dataset=plan.dataset.name,
+        address=plan.demand.address,
+        secret=_secret_of(connection, plan),
+    )
+
+
+def _secret_of(connection: Connection, plan: Plan) -> bytes:
+    """The secret that signs tokens: it never changes, so it is read once."""
+    kept = kept_between(connection)
+    place = ("secret", plan.settings.secret)
+    if place not in kept:
+        kept[place] = signing_secret(connection, plan.settings)
+    secret: bytes = kept[place]
+    return secret
 
 
 class _Reading:
@@ -97,59 +182,132 @@ class _Reading:
         connection: Connection,
         plan: Plan,
         *,
-        lag: Lag,
         as_of: datetime,
         cursor: Cursor | None,
+        freshness: Freshness,
     ) -> None:
-        self.connection, self.plan, self.lag = connection, plan, lag
+        self.connection, self.plan = connection, plan
         self.as_of, self.cursor = as_of, cursor
+        wanted = cursor.revision if cursor else plan.revision
+        self.revision = freshness.revision if wanted is None else wanted
+        self.is_past = self.revision != freshness.revision
+        if self.is_past:
+            check_revision(connection, plan.environment_id, self.revision)
+        self.shape = unrolled(plan.shape) if self.is_past else plan.shape
+        self.is_halved = self.is_past and self._is_halved()
         self.dialect_name = connection.dialect.name
+        self.freshness = hold_claims(freshness, self.told(), revision=self.revision)
         self.nulls = tuple(v is None for v in cursor.values) if cursor else None
         self.left = cursor.left if cursor else plan.request.top
         self.limit = min(x for x in (plan.shape.page_rows, self.left) if x is not None)
         self.skip = 0 if cursor else plan.request.skip
 
+    @cached_property
+    def lag(self) -> Lag:
+        """All streams with their counts, for the sets whose rows are judged."""
+        now = self.freshness.evaluated_at
+        return read_lag(self.connection, self.plan.environment_id, now=now)
+
+    def tag(self) -> str:
+        """The weak entity tag of this page; empty where time alone changes its rows.
+
+        Source: RFC 9110, section 8.8.3; docs/completeness.md, "Caching"
+        """
+        statement = rows_statement(self.plan.shape, self.dialect_name, self.nulls)
+        if statement.computed or (self.plan.as_of is None and AS_OF_BIND in statement.binds):
+            return ""
+        day = day_in_zone(self.as_of, self.plan.request.timezone)
+        said = (
+            digest_question(self.plan.request, self.plan.environment_id),
+            self.plan.after,
+            self.plan.as_of,
+            day if AS_OF_DAY_BIND in statement.binds else "",
+            self.plan.demand.variant,
+            self.revision,
+            tuple(_epoch(self.freshness)),
+        )
+        return f'W/"{hashlib.sha256(repr(said).encode()).hexdigest()[:32]}"'
+
     def rows(self) -> tuple[str, int]:
         """The page's objects joined by commas, and how many."""
         if self.limit == 0:
             return "", 0
-        statement = rows_statement(self.plan.shape, self.dialect_name, self.nulls)
+        write = past_rows_statement if self.is_halved else rows_statement
+        statement = write(self.shape, self.dialect_name, self.nulls)
         values = {LIMIT_BIND: self.limit, OFFSET_BIND: self.skip}
         row = self._run(statement, values).one()
         return row[0], row[1]
 
+    def told(self) -> Mapping[str, Claim]:
+        """What is held against each stream: what the walk's first page said; that nobody judged it
+        then, where rows of a past revision are not those of today.
+        """
+        if self.cursor is not None:
+            return self.cursor.told
+        if not self.is_past:
+            return {}
+        page = rows_statement(self.shape, self.dialect_name, None)
+        if not self._changed(page.tables):
+            return {}
+        return dict.fromkeys(self.shape.streams, Claim(Verdict(State.UNKNOWN, PAST_REVISION)))
+
     def count(self) -> int:
         """All rows of the question, before top and skip."""
-        statement = count_statement(self.plan.shape, self.dialect_name)
+        statement = count_statement(self.shape, self.dialect_name)
         return int(self._run(statement, {}).scalar_one())
 
     def next_token(self, row_count: int) -> str | None:
         """The token of the next page, if this one is full and more rows follow."""
         left = None if self.left is None else self.left - row_count
-        if row_count < self.limit or left == 0 or not self.plan.shape.page_rows:
+        if row_count < self.limit or left == 0 or not self.shape.page_rows:
             return None
-        statement = edge_statement(self.plan.shape, self.dialect_name, self.nulls)
+        write = past_edge_statement if self.is_halved else edge_statement
+        statement = write(self.shape, self.dialect_name, self.nulls)
         edge = self._run(statement, {OFFSET_BIND: self.skip + row_count - 1}).all()
         if len(edge) < 2:
             return None
         # SQLite gives moments as their text, which sorts as they do.
-        cursor = Cursor(tuple(edge[0]), left, self.as_of)
-        secret = signing_secret(self.connection, self.plan.settings)
+        told = note_claims(self.freshness)
+        cursor = Cursor(tuple(edge[0]), left, self.as_of, self.revision, told)
+        secret = _secret_of(self.connection, self.plan)
         return write_token(
             cursor, self.plan.request, environment_id=self.plan.environment_id, secret=secret
         )
 
+    def _is_halved(self) -> bool:
+        """Is the dataset's own table read in order, and has it changed since the revision?"""
+        table = self.plan.dataset.table
+        if table is None or self.shape.is_grouped or self.shape.stage is not None:
+            return False
+        if not sorts_by_key(self.shape):
+            return False
+        return bool(self._changed({table.name} & PAST.keys()))
+
+    def _changed(self, names: Iterable[str]) -> frozenset[str]:
+        return changed_since(self.connection, self.plan.environment_id, names, self.revision)
+
     def _run(self, page: PageStatement, values: dict[str, Any]) -> Any:
         bound: dict[str, Any] = {
-            ENVIRONMENT_BIND: self.plan.environment_id,
-            AS_OF_BIND: self.as_of,
-            AS_OF_DAY_BIND: day_in_zone(self.as_of, self.plan.request.timezone),
+            **environment_values(self.plan, self.as_of),
             **values,
         }
         if self.cursor is not None:
             bound |= seek_values(self.cursor.values)
         for name in page.computed:
-            rows = rows_of_lag(self.lag, by_source=name == "sources")
-            bound[computed_bind(name)] = orjson.dumps(rows).decode()
+            bound[computed_bind(name)] = orjson.dumps(judge_rows(name, self.lag)).decode()
         statement = page.statement
+        if self.is_past:
+            table = self.plan.dataset.table
+            halved = table.name if table is not None and page.is_halved else ""
+            changed = self._changed(page.tables)
+            statement = at_revision(statement, changed, self.dialect_name, halved=halved)
+            bound[REVISION_BIND] = self.revision
         return self.connection.exec_driver_sql(statement.text, statement.bind(bound))
+
+
+def _epoch(freshness: Freshness) -> Iterator[tuple[Any, ...]]:
+    """What of the verdict an entity tag holds, so that no 304 revives an old claim."""
+    for one in freshness.streams:
+        standing = one.standing
+        yield one.stream, one.verdict, standing.complete_through, standing.missing
+    yield (freshness.is_settled, freshness.is_clipped)

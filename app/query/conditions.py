@@ -6,24 +6,32 @@ comparison can use an index; below a `not`, or as a value, the comparison is mad
 """
 
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
     Double,
+    FromClause,
+    Select,
     and_,
     bindparam,
+    case,
+    cast,
     false,
     func,
+    literal_column,
     not_,
     null,
     or_,
+    select,
+    true,
     type_coerce,
 )
 from sqlalchemy.sql.elements import Grouping
 from sqlalchemy.types import BigInteger, Boolean, Text
 
-from app.catalog.fields import Type
+from app.catalog.fields import Field, Type
 from app.catalog.functions import function_named
 from app.query.expr import (
     Among,
@@ -31,21 +39,42 @@ from app.query.expr import (
     AsOf,
     Both,
     Call,
+    Case,
+    Cast,
     Column,
     Compare,
+    CountOf,
+    Element,
     Expr,
+    Holds,
     Literal,
     Negate,
     Not,
+    Quantified,
+    Rows,
 )
-from app.query.frames import DatasetFrame
+from app.query.frames import DatasetFrame, Sources
+from app.store.arithmetic import (
+    as_double,
+    scale_span,
+    shift_moment,
+    span_between,
+    whole_between,
+    write_arithmetic,
+)
+from app.store.folding import folded_like
+from app.store.json_fields import json_members
+from app.store.jsontext import json_moment
+from app.store.spans import ClockText, SpanText, SpanWithin
 from app.store.tables.columns import UtcDateTime
-from app.store.words import PlainText, write_arithmetic
+from app.store.words import ContainsText, PlainText
 
-_SQL_TYPES: dict[Type, Any] = {
+SQL_TYPES: dict[Type, Any] = {
     Type.TEXT: Text(),
     Type.ENUM: Text(),
     Type.DATE: Text(),
+    Type.CLOCK: ClockText(),
+    Type.SPAN: BigInteger(),
     Type.INT: BigInteger(),
     Type.NUMBER: Double(),
     Type.BOOL: Boolean(),
@@ -57,7 +86,7 @@ _ORDERED: dict[str, Callable[[Any, Any], ColumnElement[bool]]] = {
     "lt": lambda left, right: left < right,
     "le": lambda left, right: left <= right,
 }
-_TEXTS = (Type.TEXT, Type.ENUM, Type.DATE)
+_TEXTS = (Type.TEXT, Type.ENUM, Type.DATE, Type.CLOCK)
 
 
 def write_condition(expr: Expr, frame: DatasetFrame) -> ColumnElement[bool]:
@@ -92,12 +121,30 @@ def _write(expr: Expr, frame: DatasetFrame, *, exact: bool) -> ColumnElement[Any
             return and_(*terms) if expr.operator == "and" else or_(*terms)
         case Not():
             return not_(_write(expr.term, frame, exact=True))
+        case Holds():
+            return _write_holds(expr, frame, exact=exact)
+        case Quantified():
+            return _write_quantified(expr, frame)
+    return _write_reckoned(expr, frame)
+
+
+def _write_reckoned(expr: Expr, frame: DatasetFrame) -> ColumnElement[Any]:
+    match expr:
         case Arithmetic():
             return _write_arithmetic(expr, frame)
         case Negate():
             return -write_value(expr.term, frame)
         case Call():
             return _write_call(expr, frame)
+        case Case():
+            return _write_case(expr, frame)
+        case Cast():
+            return _write_cast(expr, frame)
+        case Element():
+            element: Any = frame.rows[expr.of]
+            return type_coerce(element, Text())
+        case CountOf():
+            return _select_rows(expr.rows, frame, None, show=func.count()).scalar_subquery()
     raise TypeError(f"no SQL for {type(expr).__name__}")
 
 
@@ -107,7 +154,9 @@ def _write_literal(literal: Literal) -> ColumnElement[Any]:
     value = literal.value
     if literal.type is Type.DATE and not isinstance(value, str):
         value = value.isoformat()
-    return bindparam(None, value, type_=_SQL_TYPES[literal.type], unique=True)
+    if isinstance(value, Decimal):
+        value = float(value)
+    return bindparam(None, value, type_=SQL_TYPES[literal.type], unique=True)
 
 
 def _write_constant(value: bool) -> ColumnElement[bool]:
@@ -116,20 +165,19 @@ def _write_constant(value: bool) -> ColumnElement[bool]:
 
 
 def _write_column(column: Column, frame: DatasetFrame) -> ColumnElement[Any]:
-    for name in column.path:
-        navigation = frame.dataset.navigation(name)
-        if navigation is None:
-            raise LookupError(f"{frame.dataset.name} has no navigation {name}")
-        frame = frame.navigate(navigation)
-    value = frame.value(column.field)
-    # Functions of days and moments are told apart by the SQL type: a day is plain text.
-    return type_coerce(value, Text()) if column.type is Type.DATE else value
+    value = frame.row(column.of).follow(column.path).value(column.field)
+    # Functions of days, times of day and moments are told apart by the SQL type.
+    is_plain = column.type not in {Type.DATE, Type.CLOCK}
+    return value if is_plain else type_coerce(value, SQL_TYPES[column.type])
 
 
 def _write_compare(expr: Compare, frame: DatasetFrame, *, exact: bool) -> ColumnElement[bool]:
     if _is_null(expr.left) or _is_null(expr.right):
         return _write_null_compare(expr, frame)
     left, right = write_value(expr.left, frame), write_value(expr.right, frame)
+    if {expr.left.type, expr.right.type} == {Type.INT, Type.NUMBER}:
+        # SQLite would compare them exactly, PostgreSQL as doubles.
+        left, right = as_double(left), as_double(right)
     plain = not (exact or (_may_be_null(expr.left) and _may_be_null(expr.right)))
     if expr.operator == "eq":
         return left == right if plain else left.is_not_distinct_from(right)
@@ -159,14 +207,63 @@ def _write_among(expr: Among, frame: DatasetFrame, *, exact: bool) -> ColumnElem
     if exact and members:
         found = func.coalesce(found, false())
     if any(_is_null(member) for member in expr.members):
-        found = or_(found, left.is_(None))
+        # Null is among them: so is a left side that makes the comparison null.
+        return func.coalesce(left.in_(members), true()) if members else left.is_(None)
     return found
+
+
+def _write_holds(expr: Holds, frame: DatasetFrame, *, exact: bool) -> ColumnElement[bool]:
+    word = bindparam(None, expr.word, type_=Text(), unique=True)
+    found = [
+        ContainsText(folded_like(write_value(field, frame), is_plain=expr.is_plain), word)
+        for field in expr.fields
+    ]
+    return or_(*(func.coalesce(one, false()) for one in found)) if exact else or_(*found)
 
 
 def _write_arithmetic(expr: Arithmetic, frame: DatasetFrame) -> ColumnElement[Any]:
     left, right = write_value(expr.left, frame), write_value(expr.right, frame)
-    whole = expr.left.type is Type.INT and expr.right.type is Type.INT
+    first, second = expr.left.type, expr.right.type
+    is_day = first is Type.DATE
+    if first in {Type.TIME, Type.DATE}:
+        if second is Type.SPAN:
+            return shift_moment(left, right, back=expr.operator == "sub", is_day=is_day)
+        return span_between(left, right, is_day=is_day)
+    if first is second is Type.SPAN:
+        return SpanWithin(left + right if expr.operator == "add" else left - right)
+    if Type.SPAN in {first, second}:
+        span, number = (left, right) if first is Type.SPAN else (right, left)
+        return scale_span(expr.operator, span, number)
+    whole = first is Type.INT and second is Type.INT
     return write_arithmetic(expr.operator, left, right, whole=whole)
+
+
+def _write_case(expr: Case, frame: DatasetFrame) -> ColumnElement[Any]:
+    branches = []
+    for condition, value in zip(expr.conditions, expr.values, strict=True):
+        written = write_value(value, frame)
+        if value.type is Type.INT and expr.type is Type.NUMBER:
+            written = as_double(written)
+        branches.append((_write(condition, frame, exact=False), written))
+    return type_coerce(case(*branches), SQL_TYPES[expr.type])
+
+
+def _write_cast(expr: Cast, frame: DatasetFrame) -> ColumnElement[Any]:
+    """A value as another type, spelt as it is in an answer."""
+    value = write_value(expr.term, frame)
+    if expr.least is not None and expr.most is not None:
+        is_double = expr.term.type is Type.NUMBER
+        return whole_between(value, expr.least, expr.most, is_double=is_double)
+    match expr.term.type:
+        case Type.BOOL:
+            return case({True: "true", False: "false"}, value=value)
+        case Type.TIME:
+            return type_coerce(json_moment(value), Text())
+        case Type.SPAN:
+            return SpanText(value)
+        case Type.INT:
+            return as_double(value) if expr.type is Type.NUMBER else cast(value, Text())
+    return type_coerce(value, Text())
 
 
 def _write_call(expr: Call, frame: DatasetFrame) -> ColumnElement[Any]:
@@ -178,13 +275,71 @@ def _write_call(expr: Call, frame: DatasetFrame) -> ColumnElement[Any]:
     return written
 
 
+# Rows behind a navigation
+
+
+def _write_quantified(expr: Quantified, frame: DatasetFrame) -> ColumnElement[bool]:
+    """`any`: a row for which the condition is true; `all`: no row for which it is not.
+
+    Source: OData URL Conventions 4.01, section 5.1.1.13
+    """
+    found = _select_rows(expr.rows, frame, expr.condition, unless=expr.every).exists()
+    return not_(found) if expr.every else found
+
+
+def _select_rows(
+    rows: Rows,
+    frame: DatasetFrame,
+    condition: Expr | None,
+    *,
+    unless: bool = False,
+    show: ColumnElement[Any] | None = None,
+) -> Select[Any]:
+    """A subquery on the row that a path to several starts from.
+
+    unless: rows for which the condition is not true, instead of those for which it is
+    """
+    inner, sources, conditions = _open_rows(rows, frame)
+    if rows.where is not None:
+        conditions.append(write_condition(rows.where, inner))
+    if condition is not None:
+        holds = write_condition(condition, inner)
+        conditions.append(not_(func.coalesce(holds, false())) if unless else holds)
+    # Last, for conditions may have joined more.
+    clause = sources if isinstance(sources, FromClause) else sources.clause
+    shown = literal_column("1") if show is None else show
+    return select(shown).select_from(clause).where(*conditions).correlate_except(clause)
+
+
+def _open_rows(
+    rows: Rows, frame: DatasetFrame
+) -> tuple[DatasetFrame, Sources | FromClause, list[ColumnElement[bool]]]:
+    """The frame that conditions on rows are written against, where they come from, and which."""
+    start, outer = frame.row(rows.of).follow(rows.path), frame.sources
+    if isinstance(rows.step, Field):
+        value, members = json_members(
+            start.value(rows.step), outer.dialect_name, name=outer.next_name()
+        )
+        return frame.among(rows.name, value), members, []
+    sources = Sources(
+        rows.dataset, outer.dialect_name, outer.datasets, zone=outer.zone, within=outer
+    )
+    inner = sources.root
+    inner.rows = {**frame.rows, rows.name: inner}
+    pairs = rows.step.pairs
+    matches = [inner.value_of(target) == start.value_of(own) for own, target in pairs]
+    return inner, sources, [*sources.conditions, *matches]
+
+
 def _is_null(expr: Expr) -> bool:
     return isinstance(expr, Literal) and expr.value is None
 
 
 def _may_be_null(expr: Expr) -> bool:
-    if isinstance(expr, Literal | AsOf | Compare | Among):
+    if isinstance(expr, Literal | AsOf | Compare | Among | Quantified | CountOf | Holds):
         return _is_null(expr)
+    if isinstance(expr, Element):
+        return False
     if isinstance(expr, Column):
         return bool(expr.path) or expr.field.nullable or expr.field.via is not None
     return True

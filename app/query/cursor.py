@@ -1,7 +1,8 @@
 """Page positions as opaque signed tokens, bound to their environment and their question."""
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -10,6 +11,7 @@ from itsdangerous import BadSignature, URLSafeSerializer
 from app.base.clock import format_time
 from app.base.errors import BadToken
 from app.learning.times import parse_time
+from app.query.claims import Claim, pack_claims, unpack_claims
 from app.query.request import Request
 
 
@@ -20,11 +22,15 @@ class Cursor:
     values: the sort values of the last row sent, in the order of the plan
     left: how many rows `top` still allows; None without a top
     as_of: the moment the walk was begun for, so that all its pages ask the same
+    revision: the revision that all its pages read
+    told: what its first page said of each stream
     """
 
     values: tuple[Any, ...]
     left: int | None
     as_of: datetime
+    revision: int
+    told: Mapping[str, Claim] = field(default_factory=dict)
 
 
 def write_token(cursor: Cursor, request: Request, *, environment_id: int, secret: bytes) -> str:
@@ -33,7 +39,14 @@ def write_token(cursor: Cursor, request: Request, *, environment_id: int, secret
         {"t": format_time(value)} if isinstance(value, datetime) else value
         for value in cursor.values
     ]
-    body = [_digest(request, environment_id), values, cursor.left, format_time(cursor.as_of)]
+    body = [
+        _digest(request, environment_id),
+        values,
+        cursor.left,
+        format_time(cursor.as_of),
+        cursor.revision,
+        pack_claims(cursor.told),
+    ]
     return str(URLSafeSerializer(secret, salt="page").dumps(body))
 
 
@@ -43,7 +56,8 @@ def read_token(token: str, request: Request, *, environment_id: int, secret: byt
     Raises: BadToken, when it is not ours, or belongs to another question or environment
     """
     try:
-        digest, values, left, as_of = URLSafeSerializer(secret, salt="page").loads(token)
+        opened = URLSafeSerializer(secret, salt="page").loads(token)
+        digest, values, left, as_of, revision, told = opened
     except (BadSignature, ValueError, TypeError) as error:
         raise BadToken("this page token was not made here", hint="Start the walk anew.") from error
     if digest != _digest(request, environment_id):
@@ -51,8 +65,25 @@ def read_token(token: str, request: Request, *, environment_id: int, secret: byt
             "this page token belongs to another question",
             hint="Follow nextLink as it is; change nothing in it.",
         )
-    opened = tuple(parse_time(v["t"]) if isinstance(v, dict) else v for v in values)
-    return Cursor(opened, left, parse_time(as_of))
+    sorted_by = tuple(parse_time(v["t"]) if isinstance(v, dict) else v for v in values)
+    return Cursor(sorted_by, left, parse_time(as_of), revision, unpack_claims(told))
+
+
+def digest_question(request: Request, environment_id: int) -> str:
+    """What was asked, for receipts and entity tags: everything that tells one answer from another
+    but the page and the moment.
+    """
+    asked = (
+        _digest(request, environment_id),
+        request.select,
+        request.expand,
+        None if request.key is None else sorted(request.key.items()),
+        request.skip,
+        request.page_rows,
+        request.count,
+        request.count_only,
+    )
+    return hashlib.sha256(repr(asked).encode()).hexdigest()[:20]
 
 
 def _digest(request: Request, environment_id: int) -> str:
@@ -61,6 +92,9 @@ def _digest(request: Request, environment_id: int) -> str:
         environment_id,
         request.dataset,
         request.where,
+        request.search,
+        request.compute,
+        request.apply,
         request.group,
         request.buckets,
         request.timezone,
@@ -69,5 +103,6 @@ def _digest(request: Request, environment_id: int) -> str:
         request.order_text,
         request.top,
         sorted(request.aliases.items()),
+        request.demand.until_complete,
     )
     return hashlib.sha256(repr(asked).encode()).hexdigest()[:20]

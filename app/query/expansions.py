@@ -36,21 +36,25 @@ def _make_expansion(
         )
     _check_rows(navigation, expand)
     target = question.allowed_dataset(navigation.target)
+    target = question.with_computed(target, expand.compute)
     return Expansion(
         navigation,
         target,
         question.selected_fields(target, expand.select),
         make_expansions(question, target, expand.expand, depth=depth + 1),
-        where=question.bind_condition(target, expand.where) if expand.where else None,
+        where=question.bind_rows(target, expand.where, expand.search),
         order=question.bind_total_order(target, expand.order) if navigation.many else (),
         top=expand.top,
         skip=expand.skip,
+        count_name=expand.count_name,
+        computed=question.computed_in(target),
     )
 
 
 def _check_rows(navigation: Navigation, expand: Expand) -> None:
     """Refuse what can be asked of several rows only, and numbers that count nothing."""
     asks_rows = expand.where or expand.order or expand.top is not None or expand.skip
+    asks_rows = asks_rows or expand.count_name or expand.search
     if asks_rows and not navigation.many:
         raise BadOption(
             f"{navigation.name} leads to one row; $expand takes $select and $expand there",

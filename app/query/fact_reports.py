@@ -2,18 +2,23 @@
 
 from collections.abc import Mapping
 
+from app.base.clock import format_time
+from app.catalog.enumerations import STATUS
 from app.learning.modules import STREAM_NAMES
 from app.query.parameters import (
     FILTERS,
     MOMENT,
     OF_FACTS,
     PAGING,
+    PEOPLE,
     Parameter,
     Report,
     filter_by,
     group_request,
     grouping,
     paging,
+    parse_count,
+    parse_moment,
 )
 from app.query.request import Aggregate, Order, Request
 
@@ -74,6 +79,54 @@ def _data_completeness(given: Mapping[str, str]) -> Request:
     )
 
 
+def _compliance_as_of(given: Mapping[str, str]) -> Request:
+    known_at = parse_moment(given, "known_at")
+    moment = "@as_of" if known_at is None else format_time(known_at)
+    held = "valid_from le @as_of and (valid_to eq null or valid_to gt @as_of)"
+    known = f"known_from le {moment} and (known_to eq null or known_to gt {moment})"
+    return Request(
+        "ProgressHistory",
+        select=(
+            "assignment_id",
+            "learner_key",
+            "module_key",
+            "module_type",
+            "status",
+            "percent_complete",
+            "best_score_percent",
+            "valid_from",
+            "valid_to",
+            "known_from",
+            "known_to",
+        ),
+        where=filter_by(given, base=held, where=f"{known} or known_to eq null"),
+        order=(Order("learner_key"), Order("module_key"), Order("known_from")),
+        **paging(given),
+    )
+
+
+def _item_analysis(given: Mapping[str, str]) -> Request:
+    return group_request(
+        given,
+        by="module_key,part_key",
+        numbers=(
+            "difficulty",
+            Aggregate(
+                "discrimination",
+                "correlation",
+                "is_correct",
+                label="Discrimination",
+                by="assignment_score_percent",
+            ),
+            Aggregate("median_seconds", "median", "answer_s", label="Median time"),
+        ),
+        where=""
+        if "module_type" in given
+        else "module_type eq 'assessment' or module_type eq 'reinforcement'",
+        dataset="PartProgress",
+    )
+
+
 def _time_spent(given: Mapping[str, str]) -> Request:
     return group_request(
         given,
@@ -97,6 +150,42 @@ def _ilt_attendance(given: Mapping[str, str]) -> Request:
             "late_cancellations",
         ),
         dataset="SessionAttendance",
+    )
+
+
+def _ilt_capacity(given: Mapping[str, str]) -> Request:
+    return group_request(
+        given,
+        by="module_key,session_key",
+        numbers=(
+            "sessions",
+            "cancelled",
+            "fill_rate",
+            "waiting",
+            "conversion_rate",
+            "given_up",
+            "seats_lost_rate",
+        ),
+        dataset="Sessions",
+        base="",
+    )
+
+
+def _certification_status(given: Mapping[str, str]) -> Request:
+    within = parse_count(given, "expires_within", default=30, most=10_000)
+    return group_request(
+        given,
+        by="certification_key,certification_name",
+        numbers=(
+            "awarded",
+            "valid",
+            Aggregate("expiring", where=f"days_to_expiry le {within}", label="Expiring"),
+            "lapsed",
+            "revoked",
+            "coverage",
+            "renewed_on_time_rate",
+        ),
+        dataset="CertificationStanding",
     )
 
 
@@ -134,6 +223,26 @@ def _quest_leaderboard(given: Mapping[str, str]) -> Request:
 
 
 FACT_REPORTS: tuple[Report, ...] = (
+    Report(
+        "item_analysis",
+        "Item analysis",
+        "How hard questions are, and whether they tell good learners from others.",
+        "Parts of assignments of active learners (all with inactive=yes), of assessments and"
+        " reinforcements unless module_type says otherwise. answered: done or rejected by T;"
+        " correct: done with all the points the catalog knows for it; done with any score above 0"
+        " where it knows none; done, where no score is stated. difficulty = correct / answered."
+        " discrimination: correlation of correct (1 or 0) with the latest score of the assignment;"
+        " null where either is the same for all. median_seconds: of those answered whose seconds"
+        f" are stated. {_ZERO}",
+        "PartProgress",
+        (
+            grouping(
+                "module_key,part_key", ("module_key", "module_type", "part_key"), stems=("done",)
+            ),
+            *OF_FACTS,
+        ),
+        _item_analysis,
+    ),
     Report(
         "time_spent",
         "Time spent",
@@ -174,6 +283,29 @@ FACT_REPORTS: tuple[Report, ...] = (
         _ilt_attendance,
     ),
     Report(
+        "ilt_capacity",
+        "Session capacity",
+        "How full sessions are, who waits, and which seats stay empty.",
+        "Sessions as known now, cancelled ones apart; all learners count, a seat is a seat. seats:"
+        " capacity of the sessions that state one; seats_filled: registered for those by T;"
+        " fill_rate = seats_filled / seats. waiting: on the waiting list; waited: ever put on it by"
+        " T; converted: of those, registered now; conversion_rate = converted / waited. given_up:"
+        " places given up by T. seats_lost: no-shows marked by T; seats_lost_rate = seats_lost /"
+        f" seats. {_ZERO}",
+        "Sessions",
+        (
+            grouping(
+                "module_key,session_key",
+                ("module_key", "session_key", "mode", "location", "instructor_key"),
+                stems=("starts",),
+            ),
+            *MOMENT,
+            Parameter("module", "Only this module, by key."),
+            *PAGING,
+        ),
+        _ilt_capacity,
+    ),
+    Report(
         "checklist_signoff",
         "Checklist sign-off",
         "What is approved, what waits for a reviewer, and how long that takes.",
@@ -210,6 +342,40 @@ FACT_REPORTS: tuple[Report, ...] = (
         _quest_leaderboard,
     ),
     Report(
+        "certification_status",
+        "Certification status",
+        "Who holds which certification, whose lapses soon, and who should hold one and does not.",
+        "One standing for each active learner (all with inactive=yes) and certification, awarded by"
+        " T or needed; of several awards the one that holds longest tells it. awarded = valid +"
+        " lapsed + revoked. expiring: valid, and expires at most expires_within days of the zone"
+        " ahead. required: learners with a mandatory assignment in the certification's series that"
+        " at T is neither ended nor waived; coverage = required_valid / required. renewals_due:"
+        " awards that expired by T, not revoked before; renewals_on_time: of those, followed by"
+        f" another before they expired. {_ZERO}",
+        "CertificationStanding",
+        (
+            grouping(
+                "certification_key,certification_name",
+                (
+                    "certification_key",
+                    "certification_name",
+                    "learner_key",
+                    "team_key",
+                    "team_name",
+                    "manager_key",
+                    "is_required",
+                ),
+                stems=("issued", "expires"),
+            ),
+            Parameter("expires_within", "How many days ahead is soon, 1 to 10,000.", default="30"),
+            *MOMENT,
+            Parameter("certification", "Only this certification, by key."),
+            *PEOPLE,
+            *PAGING,
+        ),
+        _certification_status,
+    ),
+    Report(
         "assignment_audit",
         "Assignment audit",
         "What was assigned to whom and why, what was waived and what was ended.",
@@ -223,6 +389,26 @@ FACT_REPORTS: tuple[Report, ...] = (
             *PAGING,
         ),
         _assignment_audit,
+    ),
+    Report(
+        "compliance_as_of",
+        "Compliance as of a moment",
+        "What held of each assignment at a moment, as known then and as known now.",
+        "Rows of history that held at T (valid_from <= T < valid_to) and were known at known_at, or"
+        " are known now. What was known then and still stands is one row. Where a late fact has"
+        " corrected it there are two: as known then, with the known_to at which it was corrected;"
+        " and as known now, with a known_from behind known_at. Inactive learners and ended"
+        " assignments are in it.",
+        "ProgressHistory",
+        (
+            Parameter("known_at", "As known at this moment, RFC 3339 with offset.", default="T"),
+            Parameter("status", "Only these.", values=STATUS.members, is_list=True),
+            *MOMENT,
+            *(one for one in FILTERS if one.name != "series"),
+            Parameter("learner", "Only this learner, by key."),
+            *PAGING,
+        ),
+        _compliance_as_of,
     ),
     Report(
         "data_completeness",

@@ -5,6 +5,7 @@ frame, joined once. Every joined table carries the environment.
 """
 
 from collections.abc import Iterator
+from copy import copy
 from itertools import count
 from typing import Any
 
@@ -25,6 +26,9 @@ class Sources:
 
     computed: the names of the judged row sources it reads; their rows are bound as JSON text
     within: the statement that this one is correlated with, so that no two aliases are the same
+    root: where the dataset's own rows come from, if not from its table
+    id_name, id_always: the member that holds the address of a row, and whether all rows have it
+    base: rows that are there already, instead of the dataset's own
     """
 
     def __init__(
@@ -35,6 +39,10 @@ class Sources:
         *,
         zone: str = "UTC",
         within: "Sources | None" = None,
+        root: FromClause | None = None,
+        id_name: str = "",
+        id_always: bool = False,
+        base: FromClause | None = None,
     ) -> None:
         self.dialect_name = dialect_name
         self.datasets = datasets
@@ -42,19 +50,25 @@ class Sources:
         self.as_of = bindparam(AS_OF_BIND, type_=UtcDateTime())
         self.as_of_day = bindparam(AS_OF_DAY_BIND, type_=Text())
         self.zone = zone
+        self.id_name: str = id_name if within is None else within.id_name
+        self.id_always: bool = id_always if within is None else within.id_always
         self.computed: set[str] = set() if within is None else within.computed
         self._numbers: Iterator[int] = count(1) if within is None else within._numbers
-        self.root = DatasetFrame(dataset, self.source_of(dataset), self)
+        if base is None:
+            base = self.source_of(dataset) if root is None else root
+        self.root = DatasetFrame(dataset, base, self)
         self.clause: FromClause = self.root.base
         self.conditions = [self.root.environment_condition()]
         if dataset.where is not None:
             self.conditions.append(dataset.where(self.root))
 
     def source_of(self, dataset: Dataset) -> FromClause:
-        """A fresh alias of the dataset's table, or of its judged rows."""
-        name = f"t{next(self._numbers)}"
+        """A fresh alias of the dataset's table, of its select, or of its judged rows."""
+        name = self.next_name()
         if dataset.table is not None:
             return dataset.table.alias(name)
+        if dataset.rows is not None:
+            return dataset.rows(self.environment_id, self.as_of).subquery(name)
         computed = str(dataset.computed)
         self.computed.add(computed)
         columns = [(field.name, _kind_of(field)) for field in dataset.fields]
@@ -63,8 +77,12 @@ class Sources:
 
     def alias_of(self, table: Any) -> FromClause:
         """A fresh alias of a table."""
-        alias: FromClause = table.alias(f"t{next(self._numbers)}")
+        alias: FromClause = table.alias(self.next_name())
         return alias
+
+    def next_name(self) -> str:
+        """A name that no alias of the statement has yet."""
+        return f"t{next(self._numbers)}"
 
     def add(self, source: FromClause, condition: ColumnElement[bool]) -> None:
         """Join a source that has at most one row for each row so far."""
@@ -72,12 +90,17 @@ class Sources:
 
 
 class DatasetFrame:
-    """One dataset at one place of a statement; what `catalog.fields.Frame` promises."""
+    """One dataset at one place of a statement; what `catalog.fields.Frame` promises.
+
+    rows: the rows that expressions written against it can name: its own by the empty name, those
+        around it by theirs; a member of a list is its value
+    """
 
     def __init__(self, dataset: Dataset, base: FromClause, sources: Sources) -> None:
         self.dataset = dataset
         self._base = base
         self._sources = sources
+        self.rows: dict[str, DatasetFrame | ColumnElement[Any]] = {"": self}
         self._joins: dict[str, FromClause] = {}
         self._navigations: dict[str, DatasetFrame] = {}
 
@@ -110,6 +133,29 @@ class DatasetFrame:
     def environment_id(self) -> ColumnElement[Any]:
         """The caller's environment."""
         return self._sources.environment_id
+
+    def row(self, name: str) -> "DatasetFrame":
+        """The frame of the rows of this name; its own when the name is empty."""
+        found = self.rows[name]
+        if not isinstance(found, DatasetFrame):
+            raise LookupError(f"{name} is no row")
+        return found
+
+    def among(self, name: str, value: ColumnElement[Any]) -> "DatasetFrame":
+        """The same frame, in which a name stands for the present member of a list."""
+        frame = copy(self)
+        frame.rows = {**self.rows, name: value}
+        return frame
+
+    def follow(self, path: tuple[str, ...]) -> "DatasetFrame":
+        """The frame at the end of to-one navigations."""
+        frame = self
+        for name in path:
+            navigation = frame.dataset.navigation(name)
+            if navigation is None:
+                raise LookupError(f"{frame.dataset.name} has no navigation {name}")
+            frame = frame.navigate(navigation)
+        return frame
 
     def environment_condition(self) -> ColumnElement[bool]:
         """The base belongs to the environment; judged rows always do."""

@@ -1,65 +1,30 @@
 """Expression text in, syntax tree out: the OData 4.01 expression grammar, with exact positions.
 
-Emits odata-query's AST classes and a few of ours where it has none; looks no name up. Trees are
-shared by a cache, so nobody may change one.
+Emits the nodes of `nodes.py`; looks no name up. Paths and calls are read in `paths.py`.
 """
 
+import json
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from odata_query import ast
-
 from app.base.errors import TooComplex
-from app.query.tokens import Words
+from app.query.nodes import (
+    Alias,
+    Annotation,
+    Chain,
+    DivBy,
+    EnumText,
+    Has,
+    JsonObject,
+    Node,
+    ast,
+)
+from app.query.paths import PathWords
 
-Node = Any  # odata-query ships no types
-
-# At most four frames a level; Python allows a thousand in all, callers included.
-DEEPEST = 150
-
-
-@dataclass(frozen=True, slots=True)
-class Chain:
-    """A flat `and` or `or` of two or more terms."""
-
-    operator: str
-    terms: tuple[Node, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Alias:
-    """A parameter alias, `@name`, without its sign."""
-
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class EnumText:
-    """An enumeration literal with its type: `fullcount.Status'completed'`."""
-
-    enumeration: str
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """`case(condition:value, ...)`."""
-
-    branches: tuple[tuple[Node, Node], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class DivBy:
-    """The operator `divby`: division with decimals, also of whole numbers."""
-
-
-@dataclass(frozen=True, slots=True)
-class Has:
-    """The operator `has`."""
-
+# At most six frames a level; Python allows a thousand in all, callers included.
+DEEPEST = 120
 
 # Binary operators from loose to tight. Source: OData URL Conventions 4.01, section 5.1.1.16
 _RANKS = {
@@ -115,7 +80,7 @@ def parse_expression(text: str, depth: int = 100) -> Node:
     Raises: BadSyntax, TooComplex, NotSupported; positions count characters from 1
     Source: OData ABNF 4.01, rule commonExpr
     """
-    parser = _Parser(text, depth)
+    parser = Expressions(text, depth)
     node = parser.expression()
     parser.expect_end("an operator or the end")
     return node
@@ -128,7 +93,7 @@ def parse_orderby(text: str, depth: int = 100) -> tuple[tuple[Node, bool], ...]:
     Raises: BadSyntax, TooComplex, NotSupported
     Source: OData ABNF 4.01, rule orderby
     """
-    parser = _Parser(text, depth)
+    parser = Expressions(text, depth)
     items = [parser.order_item()]
     while parser.takes(","):
         items.append(parser.order_item())
@@ -136,13 +101,29 @@ def parse_orderby(text: str, depth: int = 100) -> tuple[tuple[Node, bool], ...]:
     return tuple(items)
 
 
-class _Parser(Words):
+@lru_cache(maxsize=256)
+def parse_compute(text: str, depth: int = 100) -> tuple[tuple[Node, str], ...]:
+    """Read `$compute`: its expressions in order, each with the name of its column.
+
+    Raises: BadSyntax, TooComplex, NotSupported
+    Source: OData ABNF 4.01, rule compute
+    """
+    parser = Expressions(text, depth)
+    items = [parser.compute_item()]
+    while parser.takes(","):
+        items.append(parser.compute_item())
+    parser.expect_end("',' or the end")
+    return tuple(items)
+
+
+class Expressions(PathWords):
     """The grammar, by recursive descent."""
 
     def __init__(self, text: str, depth: int) -> None:
         super().__init__(text)
         self.most = min(depth, DEEPEST)
         self.depth = 0
+        self.json_depth = 0
 
     # Operators
 
@@ -212,6 +193,16 @@ class _Parser(Words):
             return node, word == "desc"
         return node, False
 
+    def compute_item(self) -> tuple[Node, str]:
+        """Read one expression of `$compute` and the name after its `as`."""
+        node = self.expression()
+        if self.token.kind != "name" or self.token.text.lower() != "as" or not self.token.spaced:
+            self.refuse("expected an operator or 'as'")
+        self.advance()
+        if self.token.kind != "name" or "." in self.token.text or not self.token.spaced:
+            self.refuse("expected a name for the column")
+        return node, self.advance().text
+
     # Values
 
     def value(self) -> Node:
@@ -231,17 +222,69 @@ class _Parser(Words):
             case "name":
                 return self.named_value()
             case "alias":
-                if "." in text:
-                    self.refuse_unsupported("annotations in expressions are")
                 self.advance()
-                return self.path(Alias(text[1:]))
+                is_annotation = "." in text or "#" in text
+                return self.path(Annotation(None, text[1:]) if is_annotation else Alias(text[1:]))
             case "system":
                 return self.system_value()
+            case "quoted" if self.json_depth:
+                return self.json_text()
         if self.sees("("):
             return self.group()
-        if text in {"[", "{", '"'} and text:
-            self.refuse_unsupported("JSON literals are")
+        if self.sees("["):
+            return self.json_list()
+        if self.sees("{"):
+            return self.json_object()
+        if kind == "quoted":
+            self.refuse("a text stands in single quotes", at)
         self.refuse("expected a value", None if self.before else at)
+
+    # JSON. Source: OData ABNF 4.01, rule arrayOrObject
+
+    def json_text(self) -> Node:
+        """Read a text in double quotes."""
+        try:
+            text = json.loads(self.token.text)
+        except ValueError:
+            self.refuse("this is no text of JSON", self.token.at)
+        self.advance()
+        return ast.String(text)
+
+    def json_list(self) -> Node:
+        """Read `[...]`: its members are expressions."""
+        self.expect("[")
+        self.json_depth += 1
+        items: list[Node] = []
+        if not self.sees("]"):
+            items.append(self.expression())
+            while self.takes(","):
+                items.append(self.expression())
+        self.json_depth -= 1
+        if not self.takes("]"):
+            self.refuse("expected ',' or ']'")
+        return ast.List(items)
+
+    def json_object(self) -> Node:
+        """Read `{...}`: names in double quotes, their values expressions."""
+        self.expect("{")
+        self.json_depth += 1
+        pairs: list[tuple[str, Node]] = []
+        while not self.sees("}"):
+            if self.token.kind != "quoted":
+                self.refuse("expected a name in double quotes")
+            name = self.json_text().val
+            self.expect(":")
+            pairs.append((name, self.expression()))
+            if not self.takes(","):
+                break
+            if self.sees("}"):
+                self.refuse("expected a name in double quotes")
+        self.json_depth -= 1
+        if not self.takes("}"):
+            self.refuse("expected ',' or '}'")
+        return JsonObject(tuple(pairs))
+
+    # Literals, names, parentheses
 
     def plain_literal(self) -> Node:
         """Read a date, a time or a GUID."""
@@ -259,8 +302,6 @@ class _Parser(Words):
                 self.refuse("this is not a duration", self.token.at)
             self.advance()
             return ast.Duration(text.upper())
-        if prefix.lower() in {"binary", "geography", "geometry"}:
-            self.refuse_unsupported(f"{prefix.lower()} literals are")
         self.advance()
         return EnumText(prefix, text)
 
@@ -278,19 +319,24 @@ class _Parser(Words):
         self.advance()
         node = ast.Identifier(name, tuple(namespace))
         if not self.sees("("):
-            return self.path(node)
+            path = self.path(node)
+            if path is node and namespace and not (self.sees(",") or self.sees(")")):
+                self.refuse("expected '/' or '(' after the name of a type or function")
+            return path
         if lone:
             self.refuse(f"expected a collection before {word!r}, as in orders/{word}(...)")
         return self.path(self.call(node))
 
     def system_value(self) -> Node:
-        """Read `$it` or `$this` and the path after it."""
+        """Read `$it`, `$this`, `$root` or `$all` and the path after it."""
         word = self.token.text.lower()
-        if word == "$root":
-            self.refuse_unsupported("$root is")
-        if word not in {"$it", "$this", "$count"}:
+        if word == "$these":
+            self.refuse_unsupported("$these is")
+        if word not in {"$it", "$this", "$root", "$all", "$count"}:
             self.refuse("expected a value")
         self.advance()
+        if word == "$root" and not self.sees("/"):
+            self.refuse("expected '/' and the name of a set after $root")
         return self.path(ast.Identifier(word))
 
     def group(self) -> Node:
@@ -312,99 +358,25 @@ class _Parser(Words):
         return ast.List(items)
 
     def members(self) -> Node:
-        """Read the list after `in`; it may be empty."""
+        """Read the list after `in`, which may be empty; or one expression in parentheses.
+
+        Source: OData ABNF 4.01, rule listExpr
+        """
         self.expect("(")
         items: list[Node] = []
+        kind, text, at, _ = self.token
+        if kind == "name" and text.lower() not in _WORDS and text not in {"INF", "NaN"}:
+            node = self.expression()
+            if not self.takes(")"):
+                self.refuse(f"the list after 'in' holds values, not {text[:40]!r}", at)
+            return node
         if not self.sees(")"):
-            items.append(self.expression())
+            items.append(self.unary())
             while self.takes(","):
-                items.append(self.expression())
+                items.append(self.unary())
         if not self.takes(")"):
             self.refuse("expected ',' or ')'")
         return ast.List(items)
-
-    # Paths and calls
-
-    def path(self, node: Node) -> Node:
-        """Read the segments that follow a value."""
-        while self.sees("/"):
-            self.advance()
-            kind, text, _, _ = self.token
-            word = text.lower()
-            if kind == "alias":
-                self.refuse_unsupported("annotations in expressions are")
-            if kind == "system":
-                node = self.system_segment(node, word)
-                continue
-            if kind != "name":
-                self.refuse("expected a name")
-            self.advance()
-            if not self.sees("("):
-                node = ast.Attribute(node, text)
-            elif word in {"any", "all"}:
-                node = self.lambda_segment(node, word)
-            else:
-                self.refuse_unsupported("functions and keys within a path are")
-        return node
-
-    def system_segment(self, node: Node, word: str) -> Node:
-        """Read `/$count`."""
-        if word in {"$filter", "$ref", "$value", "$each"}:
-            self.refuse_unsupported(f"{word} in an expression is")
-        if word != "$count":
-            self.refuse("expected a name")
-        self.advance()
-        if self.sees("("):
-            self.refuse_unsupported("options of $count in an expression are")
-        return ast.Attribute(node, "$count")
-
-    def lambda_segment(self, node: Node, word: str) -> Node:
-        """Read the parenthesis of `any` or `all`."""
-        operator = ast.Any() if word == "any" else ast.All()
-        self.expect("(")
-        if word == "any" and self.takes(")"):
-            return ast.CollectionLambda(node, operator, None)
-        if self.token.kind != "name" or "." in self.token.text:
-            self.refuse("expected the name of a variable")
-        variable = ast.Identifier(self.advance().text)
-        self.expect(":")
-        body = self.expression()
-        self.expect(")")
-        return ast.CollectionLambda(node, operator, ast.Lambda(variable, body))
-
-    def call(self, function: Node) -> Node:
-        """Read the arguments of a function."""
-        if not function.namespace and function.name.lower() == "case":
-            return self.case()
-        self.expect("(")
-        arguments: list[Node] = []
-        if not self.sees(")"):
-            arguments.append(self.argument())
-            while self.takes(","):
-                arguments.append(self.argument())
-        if not self.takes(")"):
-            self.refuse("expected ',' or ')'")
-        return ast.Call(function, arguments)
-
-    def argument(self) -> Node:
-        """Read one argument, with its name if it has one."""
-        node = self.expression()
-        if isinstance(node, ast.Identifier) and self.takes("="):
-            return ast.NamedParam(node, self.expression())
-        return node
-
-    def case(self) -> Node:
-        """Read the branches of `case`."""
-        self.expect("(")
-        branches = []
-        while True:
-            condition = self.expression()
-            self.expect(":")
-            branches.append((condition, self.expression()))
-            if not self.takes(","):
-                break
-        self.expect(")")
-        return Case(tuple(branches))
 
 
 def _unquote(text: str) -> str:

@@ -6,7 +6,7 @@ from difflib import get_close_matches
 
 from app.base.errors import BadOption, TooComplex, UnknownField
 from app.catalog.fields import Dataset, Field, Measure, Role, Type
-from app.catalog.functions import AGGREGATES, aggregate_named
+from app.catalog.functions import AGGREGATES, AggregateFunction, aggregate_named
 from app.query.expr import Expr
 from app.query.question import Question, field_named
 from app.query.request import Aggregate, Bucket, Order, Request
@@ -35,15 +35,19 @@ class Output:
 
     function, field: an aggregate over a field; without a field the rows are counted
     condition: only the rows for which it holds
+    by: the second field of an aggregate of two
     numerator, denominator: names of two other outputs; then nothing of the above
+    total_of: the name of another output, to be added up over all groups; then nothing of the above
     """
 
     column: OutputColumn
     function: str = ""
     field: Field | None = None
     condition: Expr | None = None
+    by: Field | None = None
     numerator: str = ""
     denominator: str = ""
+    total_of: str = ""
 
 
 def column_of(field: Field) -> OutputColumn:
@@ -75,7 +79,7 @@ def make_group(question: Question, dataset: Dataset) -> tuple[Field, ...]:
 def _bucket_field(question: Question, dataset: Dataset, bucket: Bucket) -> Field:
     field = field_named(dataset, bucket.field, question.scopes)
     if field.type is not Type.TIME:
-        raise BadOption(f"{field.name} is {field.type}; days, weeks and months are of moments")
+        raise BadOption(f"{field.name} is {field.type}; periods are of moments")
     if bucket.by not in PERIODS:
         raise BadOption(f"moments are not grouped by {bucket.by[:40]!r}, but {', '.join(PERIODS)}")
     return Field(
@@ -132,9 +136,11 @@ def make_outputs(
 
 
 def _outputs_of(question: Question, dataset: Dataset, aggregate: Aggregate) -> list[Output]:
+    if aggregate.function == "share":
+        return _share_outputs(question, dataset, aggregate)
     if aggregate.function or aggregate.where:
         return [_aggregate_output(question, dataset, aggregate)]
-    return list(_measure_outputs(question, dataset, aggregate.name))
+    return list(make_measure(question, dataset, aggregate.name))
 
 
 def _aggregate_output(question: Question, dataset: Dataset, aggregate: Aggregate) -> Output:
@@ -151,6 +157,7 @@ def _aggregate_output(question: Question, dataset: Dataset, aggregate: Aggregate
         column = OutputColumn(aggregate.name, Type.INT, label, Role.MEASURE)
         return Output(column, function="count", condition=condition)
     field = field_named(dataset, aggregate.field, question.scopes)
+    by = _second_field(question, dataset, aggregate, row) if row.beside else None
     if field.type not in row.takes:
         raise BadOption(
             f"{function} does not take {field.name}, which is {field.type}",
@@ -163,11 +170,44 @@ def _aggregate_output(question: Question, dataset: Dataset, aggregate: Aggregate
         Role.MEASURE,
         None if function in {"count", "distinct"} else field.unit,
     )
-    return Output(column, function=function, field=field, condition=condition)
+    return Output(column, function=function, field=field, condition=condition, by=by)
 
 
-def _measure_outputs(question: Question, dataset: Dataset, name: str) -> Iterable[Output]:
-    """The measure, and before a ratio the two numbers it is made of."""
+def _second_field(
+    question: Question, dataset: Dataset, aggregate: Aggregate, row: AggregateFunction
+) -> Field:
+    """The field that an aggregate reads beside its own."""
+    kinds = " or ".join(row.beside)
+    if not aggregate.by:
+        raise BadOption(f"{row.name} needs 'by', a second field: {kinds}")
+    by = field_named(dataset, aggregate.by, question.scopes)
+    if by.type not in row.beside:
+        raise BadOption(f"{row.name} takes {kinds} as 'by'; {by.name} is {by.type}")
+    return by
+
+
+def _share_outputs(question: Question, dataset: Dataset, aggregate: Aggregate) -> list[Output]:
+    """The sum, or count, of the group; that of all groups; and one divided by the other."""
+    name, function = aggregate.name, "sum" if aggregate.field else "count"
+    of_group, of_all = f"{name}_part", f"{name}_total"
+    part = _aggregate_output(
+        question, dataset, replace(aggregate, name=of_group, function=function, label="")
+    )
+    label = aggregate.label or f"{part.column.label}, share of total"
+    total = replace(part.column, name=of_all, label=f"{part.column.label}, of all")
+    share = OutputColumn(name, Type.NUMBER, label, Role.MEASURE, "ratio", of_group, of_all)
+    return [
+        part,
+        Output(total, total_of=of_group),
+        Output(share, numerator=of_group, denominator=of_all),
+    ]
+
+
+def make_measure(question: Question, dataset: Dataset, name: str) -> Iterable[Output]:
+    """The outputs of a measure: before a ratio the two numbers it is made of.
+
+    Raises: UnknownField
+    """
     measure = dataset.measure(name)
     if measure is None:
         near = get_close_matches(name, [m.name for m in dataset.measures], n=1)
@@ -178,8 +218,8 @@ def _measure_outputs(question: Question, dataset: Dataset, name: str) -> Iterabl
     if measure.numerator is None or measure.denominator is None:
         yield _plain_output(question, dataset, measure)
         return
-    yield from _measure_outputs(question, dataset, measure.numerator)
-    yield from _measure_outputs(question, dataset, measure.denominator)
+    yield from make_measure(question, dataset, measure.numerator)
+    yield from make_measure(question, dataset, measure.denominator)
     column = OutputColumn(
         measure.name,
         Type.NUMBER,

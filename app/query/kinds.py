@@ -5,6 +5,7 @@ Nulls, NaN and words of closed lists are settled here, so that the SQL need not 
 
 from collections.abc import Sequence
 from dataclasses import replace
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from difflib import get_close_matches
 from math import isfinite, isnan
 from typing import NoReturn
@@ -12,7 +13,22 @@ from typing import NoReturn
 from app.base.errors import NotSupported, TypeMismatch
 from app.catalog.fields import Enumeration, Type
 from app.catalog.functions import Function
-from app.query.expr import Among, Arithmetic, AsOf, Call, Column, Compare, Expr, Literal, Negate
+from app.query.expr import (
+    Among,
+    Arithmetic,
+    AsOf,
+    Call,
+    Case,
+    Cast,
+    Column,
+    Compare,
+    CountOf,
+    Element,
+    Expr,
+    Literal,
+    Negate,
+)
+from app.query.literals import read_span
 
 FALSE = Literal(Type.BOOL, False)
 TRUE = Literal(Type.BOOL, True)
@@ -26,6 +42,8 @@ _PHRASES = {
     Type.BOOL: "true or false",
     Type.TIME: "a date-time",
     Type.DATE: "a date",
+    Type.CLOCK: "a time of day",
+    Type.SPAN: "a duration",
     Type.ENUM: "a word of a closed list",
     Type.OPEN: "an object",
     Type.TEXTS: "a list of texts",
@@ -42,6 +60,14 @@ def tell_expression(expr: Expr) -> str:
             return f"{expr.function}(...)"
         case AsOf():
             return "now()"
+        case Case():
+            return "case(...)"
+        case Cast():
+            return "cast(...)"
+        case Element():
+            return expr.of.partition("#")[0]
+        case CountOf():
+            return "$count"
         case Literal():
             text = repr(expr.value) if isinstance(expr.value, str) else str(expr.value)
             return text if len(text) <= 40 else f"{text[:37]}..."
@@ -74,7 +100,37 @@ def compare_values(operator: str, left: Expr, right: Expr) -> Expr:
         )
     if _is_nan(left) or _is_nan(right):
         return TRUE if operator == "ne" else FALSE
+    if left.type is Type.INT and _is_decimal(right):
+        return _compare_whole(operator, left, right)
+    if right.type is Type.INT and _is_decimal(left):
+        return _compare_whole(_MIRRORED.get(operator, operator), right, left)
     return Compare(Type.BOOL, operator, left, right)
+
+
+_MIRRORED = {"gt": "lt", "ge": "le", "lt": "gt", "le": "ge"}
+_LEAST, _MOST = Decimal(-(2**63)), Decimal(2**63 - 1)
+
+
+def _is_decimal(expr: Expr) -> bool:
+    return (
+        isinstance(expr, Literal) and expr.type is Type.NUMBER and isfinite(expr.value)
+    ) and not isinstance(expr.value, bool)
+
+
+def _compare_whole(operator: str, left: Expr, right: Expr) -> Expr:
+    """A whole number beside a decimal constant, compared exactly: as two whole numbers."""
+    value = Decimal(right.value) if isinstance(right, Literal) else Decimal(0)
+    if operator in {"eq", "ne"} and (value % 1 or not _LEAST <= value <= _MOST):
+        return TRUE if operator == "ne" else FALSE
+    if value > _MOST:
+        operator, value = ("le" if operator in {"lt", "le"} else "gt"), _MOST
+    elif value < _LEAST:
+        operator, value = ("ge" if operator in {"gt", "ge"} else "lt"), _LEAST
+    elif value % 1:
+        up = operator in {"gt", "ge"}
+        operator = "ge" if up else "le"
+        value = value.to_integral_value(ROUND_CEILING if up else ROUND_FLOOR)
+    return Compare(Type.BOOL, operator, left, Literal(Type.INT, int(value)))
 
 
 def find_among(left: Expr, members: Sequence[Expr]) -> Expr:
@@ -89,16 +145,22 @@ def find_among(left: Expr, members: Sequence[Expr]) -> Expr:
         word = fit_word(member, left)
         if word.type is not Type.NULL:
             _check_pair(left, word)
-        if not _is_nan(word):
+        if left.type is Type.INT and _is_decimal(word):
+            same = compare_values("eq", left, word)
+            fitted += [same.right] if isinstance(same, Compare) else []
+        elif not _is_nan(word):
             fitted.append(word)
     return Among(Type.BOOL, left, tuple(fitted)) if fitted else FALSE
 
 
 def fit_word(word: Expr, beside: Expr) -> Expr:
-    """Give a text beside a field of a closed list as one of its words; others as they are.
+    """Give a text beside a field of a closed list as one of its words, and beside a duration as
+    one; others as they are.
 
     Raises: TypeMismatch, when it is none of them
     """
+    if beside.type is Type.SPAN and isinstance(word, Literal) and word.type is Type.TEXT:
+        return read_span(word.value)
     enumeration = beside.enumeration if isinstance(beside, Column) else None
     if enumeration is None or not isinstance(word, Literal):
         return word
@@ -173,7 +235,10 @@ def calculate(operator: str, left: Expr, right: Expr) -> Expr:
     """Type `add sub mul div divby mod`: whole numbers stay whole, but for `divby`.
 
     Raises: TypeMismatch
+    Source: OData URL Conventions 4.01, section 5.1.1.2
     """
+    if _TIMES & {left.type, right.type}:
+        return _calculate_times(operator, left, right)
     for side in (left, right):
         if side.type not in NUMBERS | {Type.NULL}:
             raise TypeMismatch(f"{tell_type(side)}; {operator!r} takes numbers")
@@ -184,6 +249,36 @@ def calculate(operator: str, left: Expr, right: Expr) -> Expr:
     return Arithmetic(Type.INT if whole else Type.NUMBER, operator, left, right)
 
 
+_TIMES = frozenset({Type.TIME, Type.DATE, Type.SPAN})
+# What comes of a moment, day or duration and what stands beside it.
+_TIME_RESULTS = {
+    (Type.TIME, "add", Type.SPAN): Type.TIME,
+    (Type.TIME, "sub", Type.SPAN): Type.TIME,
+    (Type.TIME, "sub", Type.TIME): Type.SPAN,
+    (Type.DATE, "add", Type.SPAN): Type.DATE,
+    (Type.DATE, "sub", Type.SPAN): Type.DATE,
+    (Type.DATE, "sub", Type.DATE): Type.SPAN,
+    (Type.SPAN, "add", Type.SPAN): Type.SPAN,
+    (Type.SPAN, "sub", Type.SPAN): Type.SPAN,
+    **{(Type.SPAN, by, kind): Type.SPAN for by in ("mul", "div", "divby") for kind in NUMBERS},
+    **{(kind, "mul", Type.SPAN): Type.SPAN for kind in NUMBERS},
+}
+
+
+def _calculate_times(operator: str, left: Expr, right: Expr) -> Expr:
+    if Type.NULL in {left.type, right.type}:
+        return NULL
+    for side in (left, right):
+        _refuse_infinite(side)
+    result = _TIME_RESULTS.get((left.type, operator, right.type))
+    if result is None:
+        raise TypeMismatch(
+            f"{tell_type(left)} and {tell_type(right)}; {operator!r} does not take them",
+            hint="A duration is written like duration'PT1H30M'.",
+        )
+    return Arithmetic(result, operator, left, right)
+
+
 def negate(term: Expr) -> Expr:
     """Type the minus before a number; a constant is turned at once.
 
@@ -191,8 +286,8 @@ def negate(term: Expr) -> Expr:
     """
     if term.type is Type.NULL:
         return term
-    if term.type not in NUMBERS:
-        raise TypeMismatch(f"{tell_type(term)}; a minus takes a number")
+    if term.type not in NUMBERS | {Type.SPAN}:
+        raise TypeMismatch(f"{tell_type(term)}; a minus takes a number or a duration")
     if isinstance(term, Literal):
         if term.type is Type.INT and term.value == -(2**63):
             raise TypeMismatch(f"the whole number {-term.value} is beyond 64 bits")
@@ -228,6 +323,94 @@ def _refuse_infinite(expr: Expr) -> None:
     if isinstance(expr, Literal) and isinstance(expr.value, float) and not isfinite(expr.value):
         name = "NaN" if isnan(expr.value) else "INF"
         raise TypeMismatch(f"{name} can only be compared, not reckoned with")
+
+
+# case and cast
+
+
+def choose_value(conditions: Sequence[Expr], values: Sequence[Expr]) -> Expr:
+    """Type `case`: all its values are of one type.
+
+    Raises: TypeMismatch, NotSupported
+    Source: OData URL Conventions 4.01, section 5.1.1.11.1
+    """
+    kinds = {value.type for value in values} - {Type.NULL}
+    for value in values:
+        if isinstance(value, Literal) and isinstance(value.value, tuple):
+            raise TypeMismatch(f"{tell_expression(value)} stands beside no field of such words")
+        if value.type in {Type.OPEN, Type.TEXTS}:
+            raise NotSupported(f"{tell_type(value)}; 'case' does not give it")
+    if not kinds:
+        return NULL
+    result = Type.NUMBER if kinds == NUMBERS else min(kinds)
+    if kinds <= {Type.TEXT, Type.ENUM}:
+        result = Type.TEXT
+    elif len(kinds) > 1 and kinds != NUMBERS:
+        phrases = " and ".join(sorted(_PHRASES[kind] for kind in kinds))
+        raise TypeMismatch(f"the values of 'case' are of several types: {phrases}")
+    return Case(result, tuple(conditions), tuple(values))
+
+
+_WHOLE_BOUNDS = {
+    "Edm.Byte": (0, 255),
+    "Edm.SByte": (-128, 127),
+    "Edm.Int16": (-(2**15), 2**15 - 1),
+    "Edm.Int32": (-(2**31), 2**31 - 1),
+    "Edm.Int64": (-(2**63), 2**63 - 1),
+}
+_EDM_TYPES = {
+    **dict.fromkeys(_WHOLE_BOUNDS, Type.INT),
+    **dict.fromkeys(("Edm.Double", "Edm.Single", "Edm.Decimal"), Type.NUMBER),
+    "Edm.String": Type.TEXT,
+    "Edm.Boolean": Type.BOOL,
+    "Edm.DateTimeOffset": Type.TIME,
+    "Edm.Date": Type.DATE,
+    "Edm.TimeOfDay": Type.CLOCK,
+    "Edm.Duration": Type.SPAN,
+}
+
+
+def cast_value(term: Expr, name: str) -> Expr:
+    """Type `cast(term,name)`; what does not fit is null.
+
+    Raises: NotSupported, where we know no cast; BadSyntax
+    Source: OData URL Conventions 4.01, section 5.1.1.10.1
+    """
+    target = _edm_type(name)
+    if term.type is Type.NULL:
+        return NULL
+    if isinstance(term, Literal) and isinstance(term.value, tuple):
+        raise TypeMismatch(f"{tell_expression(term)} stands beside no field of such words")
+    _refuse_infinite(term)
+    if target is Type.INT and term.type in NUMBERS:
+        least, most = _WHOLE_BOUNDS[name]
+        return Cast(Type.INT, term, least, most)
+    if target is term.type:
+        return term
+    if target is Type.NUMBER and term.type is Type.INT:
+        return Cast(Type.NUMBER, term)
+    if target is not Type.TEXT or term.type in {Type.NUMBER, Type.OPEN, Type.TEXTS}:
+        raise NotSupported(f"{tell_type(term)}; it cannot be cast to {name}")
+    return Cast(Type.TEXT, term)
+
+
+def is_of(term: Expr, name: str) -> Expr:
+    """Type `isof(term,name)`: true for a value of that type, false for null.
+
+    Raises: NotSupported, BadSyntax
+    Source: OData URL Conventions 4.01, section 5.1.1.10.2
+    """
+    target = _edm_type(name)
+    if target is not term.type:
+        return FALSE
+    return Compare(Type.BOOL, "ne", term, NULL)
+
+
+def _edm_type(name: str) -> Type:
+    found = _EDM_TYPES.get(name)
+    if found is not None:
+        return found
+    raise NotSupported(f"the type {name[:60]!r} is not supported here")
 
 
 # Conditions

@@ -2,17 +2,68 @@
 
 import re
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from math import isinf
 
-from app.base.errors import BadSyntax, TypeMismatch
+from app.base.errors import BadSyntax, NotSupported, TypeMismatch
 from app.catalog.fields import Type
 from app.learning.times import parse_time
 from app.query.expr import Literal
+from app.query.nodes import Node, ast
+from app.store.spans import LONGEST_SPAN
 
 EARLIEST = Literal(Type.TIME, datetime.min.replace(tzinfo=UTC))
 LATEST = Literal(Type.TIME, datetime.max.replace(tzinfo=UTC))
 _NO_SECONDS = re.compile(r"(T\d\d:\d\d)(?=Z|[+-])")
 _LEAST, _MOST = -(2**63), 2**63 - 1
+# From here on a double skips whole numbers.
+_EXACT = 2**53
+_DURATION = re.compile(
+    r"(?P<sign>[+-]?)P(?:(?P<days>\d+)D)?(?=T\d|$)"
+    r"(?:T(?:(?P<hours>\d+)H)?(?:(?P<minutes>\d+)M)?(?:(?P<seconds>\d+(?:\.\d+)?)S)?)?",
+    re.IGNORECASE | re.ASCII,
+)
+_UNITS = (("days", 86400), ("hours", 3600), ("minutes", 60), ("seconds", 1))
+_UNKNOWN_LITERALS = frozenset({"binary", "geography", "geometry"})
+
+
+def read_literal(node: Node) -> Literal:
+    """The value of a literal's node.
+
+    Raises: BadSyntax, TypeMismatch, NotSupported
+    """
+    match node:
+        case ast.Null():
+            return Literal(Type.NULL, None)
+        case ast.Boolean():
+            return Literal(Type.BOOL, node.val.lower() == "true")
+        case ast.String():
+            return read_text(node.val)
+        case ast.Integer():
+            return read_integer(node.val)
+        case ast.Float():
+            return read_number(node.val)
+        case ast.Date():
+            return read_date(node.val)
+        case ast.DateTime():
+            return read_time(node.val)
+        case ast.Time():
+            return read_clock(node.val)
+        case ast.Duration():
+            return read_span(node.val)
+        case ast.GUID():
+            raise TypeMismatch("no field here is a GUID", hint="Write the key in single quotes.")
+    raise TypeMismatch("a value is expected here, not an expression")
+
+
+def read_word(enumeration: str, text: str) -> Literal:
+    """A word of a closed list, with the name of its list.
+
+    Raises: NotSupported, for what is no enumeration
+    """
+    if enumeration.lower() in _UNKNOWN_LITERALS:
+        raise NotSupported(f"{enumeration.lower()} literals are not supported here")
+    return Literal(Type.ENUM, (enumeration, text))
 
 
 def read_text(text: str) -> Literal:
@@ -37,13 +88,15 @@ def read_integer(text: str) -> Literal:
 
 
 def read_number(text: str) -> Literal:
-    """A number with decimals, or INF, -INF, NaN.
+    """A number with decimals, or INF, -INF, NaN; exact where a double is not and it could matter.
 
     Raises: TypeMismatch
     """
     value = float(text)
     if isinf(value) and "INF" not in text:
         raise TypeMismatch(f"the number {text[:24]} is too large")
+    if _EXACT <= abs(value) <= _MOST + 1 and (exact := Decimal(text)) != Decimal(value):
+        return Literal(Type.NUMBER, exact)
     return Literal(Type.NUMBER, value)
 
 
@@ -73,3 +126,30 @@ def read_time(text: str) -> Literal:
         return Literal(Type.TIME, parse_time(_NO_SECONDS.sub(r"\1:00", moment)))
     except (ValueError, OverflowError):
         raise TypeMismatch(f"there is no moment {text[:40]} in the years 1 to 9999") from None
+
+
+def read_clock(text: str) -> Literal:
+    """A time of day, to the microsecond.
+
+    Raises: TypeMismatch
+    """
+    hours, minutes, *seconds = text.split(":")
+    whole, _, fraction = (seconds[0] if seconds else "00").partition(".")
+    return Literal(Type.CLOCK, f"{hours}:{minutes}:{whole}.{fraction[:6]:0<6}")
+
+
+def read_span(text: str) -> Literal:
+    """A duration in microseconds.
+
+    Raises: TypeMismatch
+    """
+    found = _DURATION.fullmatch(text)
+    if found is None or not any(found[name] for name, _ in _UNITS):
+        raise TypeMismatch(f"{text[:40]!r} is not a duration", hint="Write it like PT1H30M.")
+    if len(text) > 60:
+        raise TypeMismatch(f"the duration {text[:40]} is too long")
+    seconds = sum(Decimal(found[name] or 0) * unit for name, unit in _UNITS)
+    micros = int(seconds * 1_000_000) * (-1 if found["sign"] == "-" else 1)
+    if abs(micros) > LONGEST_SPAN:
+        raise TypeMismatch(f"the duration {text[:40]} is longer than 9998 years")
+    return Literal(Type.SPAN, micros)

@@ -5,6 +5,7 @@ from typing import Any
 
 from sqlalchemy import BigInteger, ColumnElement, Double, Label, case, cast, func
 
+from app.catalog.fields import Type
 from app.catalog.functions import aggregate_named
 from app.query.conditions import write_condition
 from app.query.frames import DatasetFrame
@@ -22,6 +23,9 @@ def write_numbers(
         if output.numerator:
             above: Sql = cast(written[output.numerator], Double())
             written[output.column.name] = above / func.nullif(written[output.denominator], 0)
+        elif output.total_of:
+            part = written[output.total_of]
+            written[output.column.name] = _add_over_groups(part, output.column.type)
         elif is_rolled and output.function in {"count", "sum"}:
             written[output.column.name] = _add_up(output, frame)
         else:
@@ -39,7 +43,17 @@ def _reckon(output: Output, frame: DatasetFrame) -> Sql:
     value = frame.value(output.field)
     if condition is not None:
         value = case((condition, value))
+    if output.by is not None:
+        return aggregate.sql(value, output.field.type, frame.value(output.by))
     return aggregate.sql(value, output.field.type)
+
+
+def _add_over_groups(part: Sql, kind: Type) -> Sql:
+    """A number of each group added over all groups, in whole millionths if it is no whole one."""
+    if kind is Type.INT:
+        return cast(func.sum(part).over(), BigInteger())
+    millionths = cast(func.round(part * 1_000_000), BigInteger())
+    return cast(func.sum(millionths).over(), Double()) / 1_000_000.0
 
 
 def _add_up(output: Output, frame: DatasetFrame) -> Sql:

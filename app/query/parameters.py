@@ -7,6 +7,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from app.base.errors import BadOption
+from app.catalog.datasets.attributes import ATTRIBUTES
 from app.catalog.enumerations import MODULE_TYPE
 from app.learning.times import parse_time
 from app.query.request import Aggregate, Bucket, Order, Request
@@ -58,7 +59,10 @@ DIMENSIONS = (
 )
 BUCKETS = {
     f"{stem}_{by}": Bucket(f"{stem}_{by}", f"{stem}_at", by)
-    for stem in ("assigned", "due", "completed", "started", "decided", "awarded", "marked")
+    for stem in (
+        *("assigned", "due", "completed", "started", "decided", "awarded", "marked"),
+        *("starts", "issued", "expires", "given", "done"),
+    )
     for by in PERIODS
 }
 
@@ -76,8 +80,12 @@ PAGING = (
     Parameter("next", "The `next` of the answer before, for the following rows."),
 )
 MOMENT = (
-    Parameter("as_of", "The moment the report is for, RFC 3339 with offset.", default="now"),
-    Parameter("timezone", "The zone of days, weeks and months.", default="the environment's"),
+    Parameter(
+        "as_of",
+        "The moment the report is for, RFC 3339 with offset; or a revision, to see it as it was.",
+        default="now",
+    ),
+    Parameter("timezone", "The zone of days and longer periods.", default="the environment's"),
 )
 FILTERS = (
     Parameter("module_type", "Only these module types.", values=MODULE_TYPE.members, is_list=True),
@@ -110,6 +118,7 @@ _COLUMNS = {
     "team": "team_key",
     "manager": "manager_key",
     "learner": "learner_key",
+    "certification": "certification_key",
     "status": "status",
     "stream": "stream",
 }
@@ -134,10 +143,15 @@ def group_request(
     numbers: tuple[str | Aggregate, ...],
     where: str = "",
     dataset: str = "LearnerProgress",
+    base: str | None = None,
     order: tuple[Order, ...] = (),
 ) -> Request:
-    """A question about groups: of the assignments of base A(T), or of facts about learners."""
-    base = base_of(given) if dataset == "LearnerProgress" else _active(given)
+    """A question about groups: of the assignments of base A(T), or of facts about learners.
+
+    base: the condition of the base, where it is neither of the two
+    """
+    if base is None:
+        base = base_of(given) if dataset == "LearnerProgress" else _active(given)
     names = tuple(dict.fromkeys(given.get("by", by).split(",")))
     return Request(
         dataset,
@@ -174,7 +188,8 @@ def paging(given: Mapping[str, str]) -> dict[str, Any]:
     return {
         "page_rows": parse_count(given, "limit", default=1000, most=50_000),
         "after": given.get("next", ""),
-        "as_of": _as_of(given),
+        "as_of": None if _revision(given) is not None else parse_moment(given, "as_of"),
+        "revision": _revision(given),
         "timezone": given.get("timezone", "UTC"),
     }
 
@@ -193,13 +208,20 @@ def check_parameters(report: Report, given: Mapping[str, str]) -> None:
                 f"{report.name} has no parameter {name[:100]!r}", hint=hint, target=name[:100]
             )
         words = value.split(",") if known[name].is_list else [value]
-        wrong = [word for word in words if known[name].values and word not in known[name].values]
+        wrong = [word for word in words if known[name].values and not _is_value(known[name], word)]
         if wrong:
             raise BadOption(
                 f"{name} cannot be {wrong[0][:100]!r}",
                 hint=f"It is one of {', '.join(known[name].values)}.",
                 target=name,
             )
+
+
+def _is_value(parameter: Parameter, word: str) -> bool:
+    """Whether a parameter may be this word; which attributes there are the planner knows."""
+    may_group = parameter.name == "by" and "team_name" in parameter.values
+    is_attribute = may_group and word.startswith(f"{ATTRIBUTES}/")
+    return is_attribute or word in parameter.values
 
 
 def parse_count(given: Mapping[str, str], name: str, *, default: int, most: int) -> int:
@@ -213,18 +235,28 @@ def parse_count(given: Mapping[str, str], name: str, *, default: int, most: int)
     return int(text)
 
 
+def parse_moment(given: Mapping[str, str], name: str) -> datetime | None:
+    """A parameter that is a moment; None when it is left out.
+
+    Raises: BadOption
+    """
+    if name not in given:
+        return None
+    try:
+        return parse_time(given[name])
+    except ValueError as error:
+        raise BadOption(
+            f"{name} is {given[name][:100]!r}; it is a time with an offset"
+            f"{', or a revision' if name == 'as_of' else ''}",
+            hint="For example 2025-05-24T10:00:00Z; in a URL, + is written %2B.",
+            target=name,
+        ) from error
+
+
 def _quote(word: str) -> str:
     return "'" + word.replace("'", "''") + "'"
 
 
-def _as_of(given: Mapping[str, str]) -> datetime | None:
-    if "as_of" not in given:
-        return None
-    try:
-        return parse_time(given["as_of"])
-    except ValueError as error:
-        raise BadOption(
-            f"as_of is {given['as_of'][:100]!r}; it is an RFC 3339 time with an offset",
-            hint="For example 2025-05-24T10:00:00Z; in a URL, + is written %2B.",
-            target="as_of",
-        ) from error
+def _revision(given: Mapping[str, str]) -> int | None:
+    text = given.get("as_of", "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else None

@@ -4,18 +4,21 @@ is refused.
 What depends on the question alone (its Shape) is made once and found again for each page of a walk.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
 from app.access.principal import Principal
 from app.base.config import Settings
-from app.base.errors import BadOption
+from app.base.errors import BadOption, NotSupported
+from app.base.facts import PlanMade
+from app.base.observe import observe
 from app.catalog.fields import Dataset, Field, Rollup, Type
 from app.catalog.index import DATASETS
+from app.query.demand import NO_DEMAND, Demand
 from app.query.expansions import make_expansions
-from app.query.expr import Both, Column, Compare, Expr, Literal
+from app.query.expr import AsOf, Both, Column, Compare, Expr, Literal, own_column
 from app.query.groups import (
     Output,
     OutputColumn,
@@ -27,7 +30,17 @@ from app.query.groups import (
 from app.query.question import Question, field_named
 from app.query.request import Order, Request
 from app.query.rollups import choose_rollup
+from app.query.stages import (
+    Stage,
+    fields_leading,
+    fields_read,
+    prune_stage,
+    streams_of_stage,
+    without_rollups,
+)
 from app.query.streams import Expansion, touched_streams
+from app.query.transforms import apply_steps
+from app.store.tables import PAST
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -37,6 +50,7 @@ class Shape:
     order: what rows are sorted by, the key last, so that the order is total
     streams: the streams the question touches
     rollup: kept sums that hold the whole answer, or None
+    stage: the rows behind `$apply`, which then are what `dataset` has; None without it
     """
 
     request: Request
@@ -52,6 +66,18 @@ class Shape:
     streams: frozenset[str]
     page_rows: int
     rollup: Rollup | None
+    stage: Stage | None = None
+
+    @property
+    def is_nested(self) -> bool:
+        """Do rows hold columns behind navigations, in objects of their own?"""
+        return any("/" in field.name for field in self.fields)
+
+    @property
+    def computed_names(self) -> frozenset[str]:
+        """The names of columns that `$compute` adds to what `$apply` gives."""
+        known = {field.name for field in self.stage.dataset.fields} if self.stage else set[str]()
+        return frozenset(field.name for field in self.fields) - known
 
     @property
     def is_grouped(self) -> bool:
@@ -68,6 +94,8 @@ class Plan:
     settings: Settings
     after: str
     as_of: datetime | None
+    revision: int | None = None
+    demand: Demand = NO_DEMAND
 
     @property
     def dataset(self) -> Dataset:
@@ -106,22 +134,45 @@ def make_plan(
     """
     question = Question(request, scopes=principal.scopes, settings=settings, datasets=datasets)
     shape = _make_shape(question)
-    return Plan(shape, principal.environment_id, settings, request.after, request.as_of)
+    if request.revision is not None:
+        _check_past(shape.dataset, shape.expansions)
+    observe(PlanMade(shape.dataset.name, is_new=question.is_new))
+    return Plan(
+        shape,
+        principal.environment_id,
+        settings,
+        request.after,
+        request.as_of,
+        request.revision,
+        request.demand,
+    )
+
+
+@lru_cache(maxsize=512)
+def unrolled(shape: Shape) -> Shape:
+    """A shape that reads the rows themselves: kept sums know the newest revision only."""
+    stage = None if shape.stage is None else without_rollups(shape.stage)
+    return replace(shape, rollup=None, stage=stage)
 
 
 @lru_cache(maxsize=512)
 def _make_shape(question: Question) -> Shape:
-    request, settings = question.request, question.settings
+    request = question.request
+    question.is_new = True
     dataset = question.allowed_dataset(request.dataset)
+    if request.apply:
+        return _make_shape_behind(question, dataset)
+    dataset = question.with_computed(dataset, request.compute)
     _check_numbers(request)
     where = _bind_where(question, dataset)
-    grouped = bool(request.group or request.aggregates)
+    grouped = bool(request.group or request.aggregates or request.buckets)
     group = make_group(question, dataset)
     outputs = make_outputs(question, dataset, group)
     fields = () if grouped else question.selected_fields(dataset, request.select)
     expansions = make_expansions(question, dataset, request.expand)
     order = () if grouped else _make_order(question, dataset)
     group_order = make_group_order(request, group, outputs) if grouped else ()
+    conditions = tuple(output.condition for output in outputs if output.condition)
     return Shape(
         request=request,
         dataset=dataset,
@@ -136,16 +187,86 @@ def _make_shape(question: Question) -> Shape:
         streams=touched_streams(
             dataset,
             where,
-            fields=(*fields, *group, *(o.field for o in outputs if o.field)),
+            fields=(*fields, *group, *(f for o in outputs for f in (o.field, o.by) if f)),
             expansions=expansions,
             datasets=question.datasets,
-            read=(*(by for by, _ in order), *(o.condition for o in outputs if o.condition)),
+            read=(*(by for by, _ in order), *conditions, *question.computed_in(dataset)),
         ),
-        page_rows=min(
-            request.page_rows or settings.limit_page_rows, settings.limit_page_rows_asked
-        ),
+        page_rows=_count_page_rows(question),
         rollup=choose_rollup(dataset, where, group=group, outputs=outputs),
     )
+
+
+def _check_past(dataset: Dataset, expansions: tuple[Expansion, ...]) -> None:
+    """Refuse a past revision of what is not kept by revisions."""
+    if dataset.table is None or dataset.table.name not in PAST:
+        raise NotSupported(f"{dataset.name} has no past revisions", target="as_of")
+    for expansion in expansions:
+        _check_past(expansion.dataset, expansion.expansions)
+
+
+def _make_shape_behind(question: Question, origin: Dataset) -> Shape:
+    """The shape of a question with `$apply`: its other options ask what that gives."""
+    request, datasets = question.request, question.datasets
+    stage = apply_steps(question, origin, request.apply)
+    dataset = question.with_computed(stage.dataset, request.compute)
+    _check_numbers(request)
+    if request.group or request.aggregates or request.buckets:
+        raise BadOption("groups and $apply do not go together", target="$apply")
+    where = _bind_where(question, dataset)
+    fields = question.selected_fields(dataset, _spread_names(dataset, request.select))
+    expansions = make_expansions(question, dataset, request.expand)
+    order = question.bind_total_order(
+        dataset, _order_text(request), before=stage.order, keys=stage.key
+    )
+    read = [expr for expr in (where, *(by for by, _ in order)) if expr is not None]
+    shown = [*fields, *(stage.key if request.id_name and dataset.key else ())]
+    shown += [f for e in expansions for f in fields_leading(dataset, e.navigation)]
+    read += [own_column(field) for field in shown]
+    needed = fields_read(read, dataset, question.computed)
+    stage = replace(prune_stage(stage, needed, question.computed), dataset=dataset)
+    return Shape(
+        request=request,
+        dataset=dataset,
+        datasets=datasets,
+        fields=fields,
+        expansions=expansions,
+        where=where,
+        order=order,
+        group=(),
+        outputs=(),
+        group_order=(),
+        streams=_streams_behind(question, stage, read=read, expansions=expansions),
+        page_rows=_count_page_rows(question),
+        rollup=None,
+        stage=stage,
+    )
+
+
+def _streams_behind(
+    question: Question, stage: Stage, *, read: list[Expr], expansions: tuple[Expansion, ...]
+) -> frozenset[str]:
+    """The streams that the rows of a stage depend on, and what is expanded with them."""
+    datasets = question.datasets
+    found = streams_of_stage(stage, read, datasets=datasets, computed=question.computed)
+    bare = replace(stage.dataset, streams=(), module_type_field=None)
+    return found | touched_streams(
+        bare, None, fields=(), expansions=expansions, read=(), datasets=datasets
+    )
+
+
+def _spread_names(dataset: Dataset, names: tuple[str, ...]) -> tuple[str, ...]:
+    """Names of columns; one that others stand below means all of those."""
+    found: list[str] = []
+    for name in names:
+        below = [f.name for f in dataset.fields if f.name.startswith(f"{name}/")]
+        found += below if below and dataset.field(name) is None else [name]
+    return tuple(found)
+
+
+def _count_page_rows(question: Question) -> int:
+    settings, asked = question.settings, question.request.page_rows
+    return min(asked or settings.limit_page_rows, settings.limit_page_rows_asked)
 
 
 def _check_numbers(request: Request) -> None:
@@ -157,17 +278,33 @@ def _check_numbers(request: Request) -> None:
 
 
 def _bind_where(question: Question, dataset: Dataset) -> Expr | None:
-    where = None
-    if question.request.where:
-        where = question.bind_condition(dataset, question.request.where)
-    if question.request.key is None:
-        return where
-    terms = tuple(
-        Compare(Type.BOOL, "eq", Column(field.type, (), field), _key_literal(field, value))
-        for field, value in _key_values(question, dataset)
-    )
-    found: Expr = terms[0] if len(terms) == 1 else Both(Type.BOOL, "and", terms)
-    return found if where is None else Both(Type.BOOL, "and", (found, where))
+    terms: list[Expr] = []
+    if question.request.key is not None:
+        terms += (
+            Compare(Type.BOOL, "eq", Column(field.type, (), field), _key_literal(field, value))
+            for field, value in _key_values(question, dataset)
+        )
+    where = question.bind_rows(dataset, question.request.where, question.request.search)
+    if where is not None:
+        terms.append(where)
+    if question.request.demand.until_complete:
+        terms += _clip(dataset)
+    if not terms:
+        return None
+    return terms[0] if len(terms) == 1 else Both(Type.BOOL, "and", tuple(terms))
+
+
+def _clip(dataset: Dataset) -> list[Expr]:
+    """What `until=complete` keeps: rows of facts recorded, else changed, before its moment.
+
+    Source: docs/completeness.md, "Asking for more"
+    """
+    if dataset.computed is not None:
+        raise BadOption(f"until=complete means nothing for {dataset.name}", target="until")
+    field = dataset.field("recorded_at") or dataset.field("changed_at")
+    if field is None:
+        return []
+    return [Compare(Type.BOOL, "lt", Column(field.type, (), field), AsOf(Type.TIME))]
 
 
 def _key_values(question: Question, dataset: Dataset) -> list[tuple[Field, Any]]:
@@ -188,8 +325,10 @@ def _key_literal(field: Field, value: Any) -> Literal:
 
 
 def _make_order(question: Question, dataset: Dataset) -> tuple[tuple[Expr, bool], ...]:
-    request = question.request
-    text = request.order_text or ",".join(
+    return question.bind_total_order(dataset, _order_text(question.request))
+
+
+def _order_text(request: Request) -> str:
+    return request.order_text or ",".join(
         f"{order.by}{' desc' if order.descending else ''}" for order in request.order
     )
-    return question.bind_total_order(dataset, text)

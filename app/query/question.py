@@ -1,24 +1,46 @@
 """Question: a request with all it is judged by; names are looked up and expressions bound here."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from difflib import get_close_matches
+from typing import Any
+
+from sqlalchemy import ColumnElement
 
 from app.base.config import Settings
 from app.base.errors import BadOption, ScopeMissing, TooComplex, UnknownField
-from app.catalog.fields import Dataset, Field
+from app.catalog.fields import Dataset, Field, Frame, Type
 from app.catalog.index import dataset_named
-from app.query.expr import AsOf, Column, Expr, Literal
-from app.query.filters import bind_filter, bind_order
+from app.query.binding import Binder
+from app.query.conditions import write_value
+from app.query.expr import AsOf, Both, Column, CountOf, Expr, Literal, own_column
+from app.query.filters import bind_compute, bind_filter, bind_order
+from app.query.frames import DatasetFrame
 from app.query.request import Request
+from app.query.searching import bind_search_terms
+from app.store.arithmetic import whole_between
 
-_APART = {"key", "aliases", "after", "as_of"}
+_APART = {"key", "aliases", "after", "as_of", "revision", "demand"}
 _PLAIN = tuple(name for name in Request.__dataclass_fields__ if name not in _APART)
 
 
 class Question:
-    """A request with all it is judged by, to be found again in the cache of shapes."""
+    """A request with all it is judged by, to be found again in the cache of shapes.
 
-    __slots__ = ("_key", "datasets", "request", "scopes", "settings")
+    is_new: its shape was made for it, not found
+    """
+
+    __slots__ = (
+        "_carried",
+        "_columns",
+        "_computed",
+        "_key",
+        "datasets",
+        "is_new",
+        "request",
+        "scopes",
+        "settings",
+    )
 
     def __init__(
         self,
@@ -30,10 +52,15 @@ class Question:
     ) -> None:
         self.request, self.scopes = request, scopes
         self.settings, self.datasets = settings, datasets
+        self.is_new = False
+        self._computed: dict[int, tuple[Expr, int]] = {}
+        self._carried: dict[int, int] = {}
+        self._columns = 0
         self._key = (
             *(getattr(request, name) for name in _PLAIN),
             None if request.key is None else tuple(request.key.items()),
             tuple(request.aliases.items()),
+            request.demand.until_complete,
             scopes,
             id(settings),
             id(datasets),
@@ -55,6 +82,61 @@ class Question:
             raise ScopeMissing(f"{dataset.name} needs a key with scope {dataset.scope!r}")
         return dataset
 
+    def with_computed(self, dataset: Dataset, text: str) -> Dataset:
+        """A dataset with the columns of a `$compute` among its fields.
+
+        Raises: as bind_compute; BadOption for a name that is taken
+        Source: OData URL Conventions 4.01, section 5.1.8
+        """
+        if not text:
+            return dataset
+        columns = bind_compute(
+            text,
+            dataset,
+            settings=self.settings,
+            scopes=self.scopes,
+            aliases=self.request.aliases,
+            resolve=lambda name: dataset_named(name, self.datasets),
+            weights=self.weights_of(dataset),
+        )
+        return self.with_columns(dataset, columns)
+
+    def with_columns(self, dataset: Dataset, columns: Iterable[tuple[str, Expr, int]]) -> Dataset:
+        """A dataset with computed columns: of each its name, what it is, and how many nodes.
+
+        Raises: BadOption for a name that is taken
+        """
+        fields = list(dataset.fields)
+        taken = {field.name for field in fields} | {n.name for n in dataset.navigations}
+        for name, expr, weight in columns:
+            if name in taken:
+                raise BadOption(f"$compute makes {name[:60]!r}, which is there", target="$compute")
+            taken.add(name)
+            fields.append(_computed_field(name, expr))
+            self._computed[id(fields[-1])] = (expr, weight)
+        return replace(dataset, fields=tuple(fields))
+
+    @property
+    def computed(self) -> dict[int, Expr]:
+        """What each computed field is made from, by its identity."""
+        return {identity: expr for identity, (expr, _) in self._computed.items()}
+
+    def binder(self, dataset: Dataset) -> Binder:
+        """What binds trees to rows of a dataset, within the limits of one expression."""
+        return Binder(
+            dataset,
+            self.settings,
+            scopes=self.scopes,
+            aliases=self.request.aliases,
+            resolve=lambda name: dataset_named(name, self.datasets),
+            weights=self.weights_of(dataset),
+        )
+
+    def computed_in(self, dataset: Dataset) -> tuple[Expr, ...]:
+        """What the computed columns of a dataset are made from."""
+        known = self._computed
+        return tuple(known[id(field)][0] for field in dataset.fields if id(field) in known)
+
     def bind_condition(self, dataset: Dataset, text: str) -> Expr:
         """A condition over rows of a dataset.
 
@@ -67,14 +149,40 @@ class Question:
             scopes=self.scopes,
             aliases=self.request.aliases,
             resolve=lambda name: dataset_named(name, self.datasets),
+            weights=self.weights_of(dataset),
         )
 
-    def bind_total_order(self, dataset: Dataset, text: str) -> tuple[tuple[Expr, bool], ...]:
+    def bind_rows(self, dataset: Dataset, where: str, search: str) -> Expr | None:
+        """The condition of a filter and a search together, or None for neither.
+
+        Raises: as bind_condition and bind_search_terms
+        """
+        terms = []
+        if search:
+            terms.append(
+                bind_search_terms(search, dataset, settings=self.settings, scopes=self.scopes)
+            )
+        if where:
+            terms.append(self.bind_condition(dataset, where))
+        if len(terms) < 2:
+            return terms[0] if terms else None
+        return Both(terms[0].type, "and", tuple(terms))
+
+    def bind_total_order(
+        self,
+        dataset: Dataset,
+        text: str,
+        *,
+        before: tuple[tuple[Expr, bool], ...] = (),
+        keys: tuple[Field, ...] | None = None,
+    ) -> tuple[tuple[Expr, bool], ...]:
         """What rows are sorted by, the key last, so that the order is total.
 
+        before: what they are sorted by where nothing is asked
+        keys: what tells them apart, where they are no set's own
         Raises: as bind_order; BadOption for a constant
         """
-        asked: tuple[tuple[Expr, bool], ...] = ()
+        asked = before
         if text:
             asked = bind_order(
                 text,
@@ -83,13 +191,30 @@ class Question:
                 scopes=self.scopes,
                 aliases=self.request.aliases,
                 resolve=lambda name: dataset_named(name, self.datasets),
+                weights=self.weights_of(dataset),
             )
         if any(isinstance(expr, Literal | AsOf) for expr, _ in asked):
             raise BadOption("a constant is nothing to sort by", hint="Sort by fields.")
-        given = {e.field.name for e, _ in asked if isinstance(e, Column) and not e.path}
-        keys = (field_named(dataset, name, self.scopes) for name in dataset.key)
-        rest = tuple((Column(f.type, (), f), False) for f in keys if f.name not in given)
-        return asked + rest
+        given = {id(e.field) for e, _ in asked if isinstance(e, Column) and not e.path}
+        if keys is None:
+            keys = tuple(field_named(dataset, name, self.scopes) for name in dataset.key)
+        return asked + tuple((own_column(f), False) for f in keys if id(f) not in given)
+
+    def weights_of(self, dataset: Dataset) -> dict[str, int]:
+        """How many nodes each computed field of a dataset stands for, by name."""
+        known = self._computed
+        told = {field.name: known[id(field)][1] for field in dataset.fields if id(field) in known}
+        carried = self._carried
+        return told | {f.name: carried[id(f)] for f in dataset.fields if id(f) in carried}
+
+    def weigh(self, field: Field, weight: int) -> None:
+        """Let a column of a stage weigh what it did below: databases merge selects."""
+        self._carried[id(field)] = weight
+
+    def next_column(self) -> str:
+        """A name that no column of a stage has yet."""
+        self._columns += 1
+        return f"c{self._columns}"
 
     def selected_fields(self, dataset: Dataset, names: tuple[str, ...]) -> tuple[Field, ...]:
         """The fields of these names, each once; all that the caller may see when none is named.
@@ -104,12 +229,35 @@ class Question:
         return tuple(field_named(dataset, name, self.scopes) for name in dict.fromkeys(names))
 
 
+def _computed_field(name: str, expr: Expr) -> Field:
+    """A column that is reckoned from others of its row."""
+
+    def write(frame: Frame) -> ColumnElement[Any]:
+        if not isinstance(frame, DatasetFrame):
+            raise TypeError(type(frame).__name__)
+        value = write_value(expr, frame)
+        if expr.type is not Type.INT or isinstance(expr, Column | CountOf | Literal):
+            return value
+        return whole_between(value, -(2**63), 2**63 - 1, is_double=False)
+
+    return Field(
+        name,
+        expr.type,
+        name,
+        "Computed by the question.",
+        sql=write,
+        enumeration=expr.enumeration if isinstance(expr, Column) else None,
+        unit=expr.field.unit if isinstance(expr, Column) else None,
+    )
+
+
 def field_named(dataset: Dataset, name: str, scopes: Iterable[str]) -> Field:
     """A field this caller may see.
 
     Raises: UnknownField, with the nearest name as a hint
     """
-    visible = [f for f in dataset.fields if f.scope is None or f.scope in scopes]
+    every = (*dataset.fields, *dataset.dynamic)
+    visible = [f for f in every if f.scope is None or f.scope in scopes]
     for field in visible:
         if field.name == name:
             return field

@@ -1,6 +1,7 @@
 """The built-in reports: name and parameters in, one Request out. Numbers are the catalog's."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from difflib import get_close_matches
 
 from app.access.environments import check_timezone
@@ -8,9 +9,10 @@ from app.access.principal import Principal
 from app.base.config import Settings
 from app.base.errors import UnknownReport
 from app.query.answer import Answer, run_plan
+from app.query.attributes import plan_request
+from app.query.demand import NO_DEMAND, Demand
 from app.query.fact_reports import FACT_REPORTS
 from app.query.parameters import Report, check_parameters
-from app.query.plan import make_plan
 from app.query.progress_reports import PROGRESS_REPORTS
 from app.store.engine import Store
 
@@ -37,6 +39,7 @@ def run_report(
     principal: Principal,
     store: Store,
     settings: Settings,
+    demand: Demand = NO_DEMAND,
 ) -> Answer:
     """Answer a built-in report.
 
@@ -46,4 +49,6 @@ def run_report(
     check_parameters(report, given)
     told = {"timezone": principal.timezone, **given}
     check_timezone(told["timezone"])
-    return run_plan(make_plan(report.request(told), principal, settings), store)
+    request = replace(report.request(told), demand=demand)
+    plan = plan_request(request, principal, store=store, settings=settings)
+    return run_plan(plan, store)

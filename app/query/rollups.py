@@ -1,10 +1,10 @@
 """Which kept sums hold the whole answer to a question; None when rows must be read."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from app.catalog.fields import Dataset, Field, Rollup
-from app.query.expr import Column, Expr
+from app.query.expr import Column, Expr, Rows, parts_of
 from app.query.groups import Output
 
 
@@ -32,7 +32,7 @@ def rolled_dataset(dataset: Dataset, rollup: Rollup) -> Dataset:
 
 
 def _is_held(dataset: Dataset, rollup: Rollup, output: Output) -> bool:
-    if output.numerator:
+    if output.numerator or output.total_of:
         return True
     if output.condition is not None and not _reads_kept(dataset, rollup, output.condition):
         return False
@@ -51,17 +51,10 @@ def _is_kept(dataset: Dataset, rollup: Rollup, field: Field) -> bool:
 
 
 def _reads_kept(dataset: Dataset, rollup: Rollup, expr: Expr | None) -> bool:
-    return all(
-        not column.path and _is_kept(dataset, rollup, column.field) for column in _columns_of(expr)
-    )
+    return all(_is_known(dataset, rollup, part) for part in parts_of(expr))
 
 
-def _columns_of(expr: Expr | None) -> Iterator[Column]:
-    if isinstance(expr, Column):
-        yield expr
-        return
-    for name in getattr(expr, "__dataclass_fields__", ()):
-        value = getattr(expr, name)
-        for inner in value if isinstance(value, tuple) else (value,):
-            if isinstance(inner, Expr):
-                yield from _columns_of(inner)
+def _is_known(dataset: Dataset, rollup: Rollup, part: Expr) -> bool:
+    if isinstance(part, Column):
+        return not (part.path or part.of) and _is_kept(dataset, rollup, part.field)
+    return not isinstance(part, Rows)

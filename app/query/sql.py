@@ -5,7 +5,7 @@ joins them by commas.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -14,26 +14,27 @@ from sqlalchemy import (
     FromClause,
     Select,
     Text,
-    and_,
     bindparam,
     case,
     cast,
-    false,
+    column,
     func,
     literal_column,
     null,
-    or_,
     select,
 )
+from sqlalchemy import table as table_clause
 from sqlalchemy.types import BigInteger
 
-from app.catalog.fields import Dataset, Field, Type
-from app.query.conditions import write_condition, write_value
-from app.query.expr import Column, Expr
+from app.catalog.fields import Field, Type
+from app.query.conditions import write_condition
 from app.query.frames import DatasetFrame, Sources
 from app.query.numbers import write_numbers
 from app.query.plan import Shape
 from app.query.rollups import rolled_dataset
+from app.query.sorting import Sorted, order_term, seek_rows, sort_term, within_64_bits
+from app.query.stage_rows import Setting, open_stage
+from app.query.stages import Stage
 from app.query.streams import Expansion
 from app.store.jsontext import (
     join_rows,
@@ -45,29 +46,33 @@ from app.store.jsontext import (
     json_number,
     json_pairs,
     row_text,
+    url_literal,
 )
+from app.store.past import tables_read
+from app.store.spans import SpanText
 from app.store.statement import Statement, compile_statement
-from app.store.words import PlainText
 
 LIMIT_BIND, OFFSET_BIND = "page_limit", "page_offset"
 
 
 @dataclass(frozen=True, slots=True)
 class PageStatement:
-    """A statement and the judged row sources it reads."""
+    """A statement and what it reads.
+
+    computed: the judged row sources
+    tables: the tables whose replaced rows are kept
+    is_halved: does it read the two halves of the dataset's own table by their names?
+    """
 
     statement: Statement
     computed: frozenset[str]
+    tables: frozenset[str]
+    is_halved: bool = False
 
-
-@dataclass(frozen=True, slots=True)
-class _Sorted:
-    """One term of the order: its SQL, direction, and whether it may be null."""
-
-    value: ColumnElement[Any]
-    type: Type
-    descending: bool
-    nullable: bool
+    @property
+    def binds(self) -> frozenset[str]:
+        """The names of the values it is run with."""
+        return frozenset(self.statement.parameters)
 
 
 @lru_cache(maxsize=1024)
@@ -79,25 +84,25 @@ def rows_statement(
     nulls: for a page after the first, which of the cursor's values are null
     Shape:  one row: (objects joined by commas, how many)
     """
-    if _sorts_by_key(shape):
-        rows = _make_rows(shape, dialect_name)
-        text = row_text(*rows.write_pairs())
-        page = _page(_restrict(select(text.label("j")), rows, nulls=nulls))
+    if sorts_by_key(shape):
+        rows = make_rows(shape, dialect_name)
+        text = rows.write_text()
+        page = page_of(restrict_rows(select(text.label("j")), rows, nulls=nulls))
     else:
-        rows = _make_rows(shape, dialect_name, filtered=False)
+        rows = make_rows(shape, dialect_name, filtered=False)
         picked = _picked_keys(shape, rows.sources, dialect_name, nulls=nulls)
-        text = row_text(*rows.write_pairs())
+        text = rows.write_text()
         rows.conditions.extend(
             [rows.sources.root.environment_condition(), _key_column(rows.sources).in_(picked)]
         )
-        page = _restrict(select(text.label("j")), rows, nulls=None).limit(
+        page = restrict_rows(select(text.label("j")), rows, nulls=None).limit(
             bindparam(LIMIT_BIND, type_=BigInteger())
         )
     joined = page.subquery("page")
-    return _compile(join_rows(joined.c.j, joined), rows.sources, dialect_name)
+    return compile_page(join_rows(joined.c.j, joined), rows.sources, dialect_name)
 
 
-def _sorts_by_key(shape: Shape) -> bool:
+def sorts_by_key(shape: Shape) -> bool:
     """May rows be written while they are found? Else only the page's rows are, after sorting."""
     if shape.is_grouped or shape.dataset.table is None or len(shape.dataset.key) > 1:
         return True
@@ -108,16 +113,17 @@ def _picked_keys(
     shape: Shape, outer: Sources, dialect_name: str, *, nulls: tuple[bool, ...] | None
 ) -> Select[Any]:
     """The keys of one page's rows: the sorter carries keys, not whole rows."""
-    rows = _make_rows(shape, dialect_name)
+    rows = make_rows(shape, dialect_name)
     outer.computed |= rows.sources.computed
-    return _page(_restrict(select(_key_column(rows.sources)), rows, nulls=nulls))
+    return page_of(restrict_rows(select(_key_column(rows.sources)), rows, nulls=nulls))
 
 
 def _key_column(sources: Sources) -> ColumnElement[Any]:
     return sources.root.value_of(sources.root.dataset.key[0])
 
 
-def _page(statement: Select[Any]) -> Select[Any]:
+def page_of(statement: Select[Any]) -> Select[Any]:
+    """One page of a statement; the values are bound."""
     return statement.limit(bindparam(LIMIT_BIND, type_=BigInteger())).offset(
         bindparam(OFFSET_BIND, type_=BigInteger())
     )
@@ -131,26 +137,30 @@ def edge_statement(
 
     Shape:  up to two rows of sort values
     """
-    rows = _make_rows(shape, dialect_name)
-    inner: Select[Any] = select(*(term.value.label(f"k{i}") for i, term in enumerate(rows.order)))
+    rows = make_rows(shape, dialect_name)
+    terms: list[Any] = [term.value.label(f"k{i}") for i, term in enumerate(rows.order)]
+    # A single row has no order.
+    inner: Select[Any] = select(*(terms or [literal_column("1")]))
     statement = (
-        _restrict(inner, rows, nulls=nulls)
+        restrict_rows(inner, rows, nulls=nulls)
         .limit(literal_column("2"))
         .offset(bindparam(OFFSET_BIND, type_=BigInteger()))
     )
-    return _compile(statement, rows.sources, dialect_name)
+    return compile_page(statement, rows.sources, dialect_name)
 
 
 @lru_cache(maxsize=1024)
 def count_statement(shape: Shape, dialect_name: str) -> PageStatement:
     """How many rows the question has over all its pages, before top and skip."""
-    rows = _make_rows(shape, dialect_name)
+    rows = make_rows(shape, dialect_name)
     counted: Select[Any] = select(func.count()).select_from(rows.sources.clause)
-    return _compile(counted.where(*rows.conditions), rows.sources, dialect_name)
+    return compile_page(counted.where(*rows.conditions), rows.sources, dialect_name)
 
 
-def _compile(statement: Select[Any], sources: Any, dialect_name: str) -> PageStatement:
-    return PageStatement(compile_statement(statement, dialect_name), frozenset(sources.computed))
+def compile_page(statement: Select[Any], sources: Any, dialect_name: str) -> PageStatement:
+    """Write a statement's text, and note what it reads."""
+    compiled = compile_statement(statement, dialect_name)
+    return PageStatement(compiled, frozenset(sources.computed), tables_read(statement))
 
 
 # Rows and groups
@@ -169,49 +179,127 @@ class _Rows:
     """Rows before they are paged: where they come from, their order, and how each is written."""
 
     sources: Any
-    order: list[_Sorted]
+    order: list[Sorted]
     conditions: list[ColumnElement[bool]]
-    write_pairs: Callable[[], list[Any]]
+    write_text: Callable[[], ColumnElement[Any]]
 
 
-def _make_rows(shape: Shape, dialect_name: str, *, filtered: bool = True) -> _Rows:
+def make_rows(shape: Shape, dialect_name: str, *, filtered: bool = True, source: str = "") -> _Rows:
     """The rows of a shape; unfiltered when their keys are already picked.
+
+    source: the name of the row source that stands for the dataset's table, if not the table
 
     Only what is asked for is joined: the columns of the rows join when their pairs are written.
     """
     if shape.is_grouped:
         return _make_groups(shape, dialect_name)
-    sources = Sources(shape.dataset, dialect_name, shape.datasets, zone=shape.request.timezone)
+    if shape.stage is not None:
+        return _make_rows_behind(shape, shape.stage, dialect_name)
+    sources = Sources(
+        shape.dataset,
+        dialect_name,
+        shape.datasets,
+        zone=shape.request.timezone,
+        root=named_source(shape, source) if source else None,
+        id_name=shape.request.id_name,
+        id_always=shape.request.id_always,
+    )
     conditions = _conditions(shape, sources) if filtered else []
-    order = [_sorted(expr, sources.root, descending=descending) for expr, descending in shape.order]
+    order = [
+        sort_term(expr, sources.root, descending=descending) for expr, descending in shape.order
+    ]
     return _Rows(
         sources,
         order,
         conditions,
-        lambda: _row_pairs(sources.root, shape.fields, shape.expansions),
+        lambda: row_text(*_row_pairs(sources.root, shape.fields, shape.expansions)),
     )
+
+
+def named_source(shape: Shape, name: str) -> FromClause:
+    """A row source of this name with the columns of the dataset's table."""
+    table: Any = shape.dataset.table
+    columns = [column(c.name, c.type) for c in table.columns]
+    named: FromClause = table_clause(name, *columns).alias("t0")
+    return named
 
 
 def _row_pairs(
     frame: DatasetFrame, fields: Sequence[Field], expansions: Sequence[Expansion]
 ) -> list[Any]:
-    pairs = _field_pairs(frame, fields)
+    pairs = [*_address_pairs(frame, fields), *_field_pairs(frame, fields)]
     for expansion in expansions:
+        if expansion.count_name:
+            counted: Any = literal_column(_quoted(expansion.count_name))
+            pairs += [counted, _counted_rows(frame, expansion)]
         name: Any = literal_column(_quoted(expansion.navigation.name))
         pairs += [name, _expanded(frame, expansion)]
     return pairs
 
 
-def _sorted(expr: Expr, frame: DatasetFrame, *, descending: bool) -> _Sorted:
-    nullable = _is_nullable(frame.dataset, expr)
-    return _Sorted(_sort_value(expr, frame), expr.type, descending, nullable)
+def _address_pairs(frame: DatasetFrame, fields: Sequence[Field]) -> list[Any]:
+    """The address of a row below the service, where it is asked for."""
+    dataset, sources = frame.dataset, frame.sources
+    names = {field.name for field in fields}
+    if not sources.id_name or not dataset.key:
+        return []
+    if not sources.id_always and names.issuperset(dataset.key):
+        return []
+    parts: list[ColumnElement[Any]] = []
+    for name in dataset.key:
+        field = dataset.field(name)
+        value = frame.value_of(name)
+        is_number = field is not None and field.type is Type.INT
+        spelled = cast(value, Text()) if is_number else url_literal(value)
+        label = f"{name}=" if len(dataset.key) > 1 else ""
+        opening = "," if parts else f"{dataset.name}("
+        parts += [literal_column(_quoted(opening + label), Text()), spelled]
+    address = parts[0]
+    for part in (*parts[1:], literal_column("')'", Text())):
+        address = address.concat(part)
+    return [literal_column(_quoted(sources.id_name)), address]
 
 
-def _is_nullable(dataset: Dataset, expr: Any) -> bool:
-    field = getattr(expr, "field", None)
-    if field is None or expr.path:
-        return True
-    return field.name not in dataset.key and (field.nullable or field.via is not None)
+def _make_rows_behind(shape: Shape, stage: Stage, dialect_name: str) -> _Rows:
+    """The rows behind `$apply`, which need not all have the same columns."""
+    request = shape.request
+    setting = Setting(
+        dialect_name, shape.datasets, request.timezone, request.id_name, request.id_always
+    )
+    sources = open_stage(stage, setting)
+    frame = sources.root
+    if shape.where is not None:
+        sources.conditions.append(write_condition(shape.where, frame))
+    order = [sort_term(expr, frame, descending=descends) for expr, descends in shape.order]
+
+    def write_text() -> ColumnElement[Any]:
+        if stage.source is None or not (stage.kind or shape.is_nested):
+            return row_text(*_row_pairs(frame, shape.fields, shape.expansions))
+        if stage.kind is None:
+            return row_text(*_nested_pairs(frame, shape.fields))
+        texts = {}
+        for kind, names in enumerate(stage.structures):
+            fields = [f for f in shape.fields if f.name in names or f.name in shape.computed_names]
+            texts[kind] = row_text(*_nested_pairs(frame, fields))
+        return case(texts, value=frame.value(stage.kind), else_=literal_column("'{}'"))
+
+    return _Rows(sources, order, sources.conditions, write_text)
+
+
+def _nested_pairs(frame: DatasetFrame, fields: Sequence[Field], depth: int = 0) -> list[Any]:
+    """The members of a row, in which fields behind navigations stand in objects of their own."""
+    pairs: list[Any] = []
+    done: set[str] = set()
+    for field in fields:
+        *way, _ = field.name.split("/")[depth:]
+        if not way:
+            pairs += _field_pairs(frame, [replace(field, name=field.name.rpartition("/")[2])])
+        elif way[0] not in done:
+            done.add(way[0])
+            inside = [f for f in fields if f.name.split("/")[depth:-1][:1] == way[:1]]
+            quoted: Any = literal_column(_quoted(way[0]))
+            pairs += [quoted, json_pairs(*_nested_pairs(frame, inside, depth + 1))]
+    return pairs
 
 
 def _make_groups(shape: Shape, dialect_name: str) -> _Rows:
@@ -235,9 +323,9 @@ def _make_groups(shape: Shape, dialect_name: str) -> _Rows:
     order = []
     for term in shape.group_order:
         value: ColumnElement[Any] = grouped.c[term.by]
-        value = _within_64_bits(value) if types[term.by] is Type.INT else value
-        order.append(_Sorted(value, types[term.by], term.descending, True))
-    return _Rows(_Grouped(grouped, sources.computed), order, [], lambda: pairs)
+        value = within_64_bits(value) if types[term.by] is Type.INT else value
+        order.append(Sorted(value, types[term.by], term.descending, True))
+    return _Rows(_Grouped(grouped, sources.computed), order, [], lambda: row_text(*pairs))
 
 
 def _conditions(shape: Shape, sources: Sources) -> list[ColumnElement[bool]]:
@@ -273,6 +361,8 @@ def _json_value(kind: Type, value: ColumnElement[Any]) -> ColumnElement[Any]:
             return json_flag(value)
         case Type.TIME:
             return json_moment(value)
+        case Type.SPAN:
+            return SpanText(value)
         case Type.OPEN | Type.TEXTS:
             return json_inner(value)
     return value
@@ -287,21 +377,40 @@ def _expanded(frame: DatasetFrame, expansion: Expansion) -> ColumnElement[Any]:
     return case((present, json_pairs(*pairs)), else_=null())
 
 
-def _expanded_rows(frame: DatasetFrame, expansion: Expansion) -> ColumnElement[Any]:
-    """The rows behind a navigation as a JSON list: a subquery on the row it starts from."""
+def _rows_behind(
+    frame: DatasetFrame, expansion: Expansion
+) -> tuple[Sources, list[ColumnElement[bool]]]:
+    """Where the rows behind a navigation come from, and which of them are meant."""
     outer = frame.sources
     inner = Sources(
-        expansion.dataset, outer.dialect_name, outer.datasets, zone=outer.zone, within=outer
+        expansion.dataset,
+        outer.dialect_name,
+        outer.datasets,
+        zone=outer.zone,
+        within=outer,
     )
     conditions = list(inner.conditions)
     for own, target in expansion.navigation.pairs:
         conditions.append(inner.root.value_of(target) == frame.value_of(own))
     if expansion.where is not None:
         conditions.append(write_condition(expansion.where, inner.root))
-    order = [_sorted(expr, inner.root, descending=descends) for expr, descends in expansion.order]
+    return inner, conditions
+
+
+def _counted_rows(frame: DatasetFrame, expansion: Expansion) -> ColumnElement[Any]:
+    """How many rows are behind a navigation, before top and skip."""
+    inner, conditions = _rows_behind(frame, expansion)
+    counted = select(func.count()).select_from(inner.clause).where(*conditions)
+    return counted.correlate_except(inner.clause).scalar_subquery()
+
+
+def _expanded_rows(frame: DatasetFrame, expansion: Expansion) -> ColumnElement[Any]:
+    """The rows behind a navigation as a JSON list: a subquery on the row it starts from."""
+    inner, conditions = _rows_behind(frame, expansion)
+    order = [sort_term(expr, inner.root, descending=descends) for expr, descends in expansion.order]
     text = row_text(*_row_pairs(inner.root, expansion.fields, expansion.expansions))
     rows = select(text.label("j")).select_from(inner.clause).where(*conditions)
-    rows = rows.order_by(*(_order_by(term) for term in order))
+    rows = rows.order_by(*(order_term(term) for term in order))
     if expansion.top is not None or expansion.skip:
         # SQLite knows no OFFSET without a LIMIT.
         rows = rows.limit(2**63 - 1 if expansion.top is None else expansion.top)
@@ -315,67 +424,14 @@ def _expanded_rows(frame: DatasetFrame, expansion: Expansion) -> ColumnElement[A
 # Order and pages
 
 
-def _sort_value(expr: Expr, frame: DatasetFrame) -> ColumnElement[Any]:
-    value = write_value(expr, frame)
-    if expr.type is Type.NULL:
-        return cast(value, Text())
-    is_reckoned = expr.type is Type.INT and not isinstance(expr, Column)
-    return _within_64_bits(value) if is_reckoned else value
-
-
-def _within_64_bits(value: ColumnElement[Any]) -> ColumnElement[Any]:
-    """A whole number as a cursor can hold it, whatever the type the database reckoned it in."""
-    least: ColumnElement[Any] = literal_column(str(-(2**63)))
-    most: ColumnElement[Any] = literal_column(str(2**63 - 1))
-    return cast(case((value < least, least), (value > most, most), else_=value), BigInteger())
-
-
-def _restrict(
+def restrict_rows(
     statement: Select[Any], rows: _Rows, *, nulls: tuple[bool, ...] | None
 ) -> Select[Any]:
+    """A statement over these rows only, in their order, behind the cursor if there is one."""
     statement = statement.select_from(rows.sources.clause).where(*rows.conditions)
     if nulls is not None and rows.order:
-        statement = statement.where(_seek(rows.order, nulls))
-    return statement.order_by(*(_order_by(term) for term in rows.order))
-
-
-def _order_by(term: _Sorted) -> ColumnElement[Any]:
-    """Null is the lowest value (URL Conventions 5.1.3)."""
-    value = PlainText(term.value) if _is_text(term) else term.value
-    ordered: ColumnElement[Any] = value.desc() if term.descending else value.asc()
-    if not term.nullable:
-        return ordered
-    return ordered.nulls_last() if term.descending else ordered.nulls_first()
-
-
-def _is_text(term: _Sorted) -> bool:
-    return term.type in {Type.TEXT, Type.ENUM, Type.DATE}
-
-
-def _seek(order: list[_Sorted], nulls: tuple[bool, ...]) -> ColumnElement[bool]:
-    """Rows behind the cursor in the full order: greater in a term, equal in all before it."""
-    branches: list[ColumnElement[bool]] = []
-    equal: list[ColumnElement[bool]] = []
-    for index, (term, is_null) in enumerate(zip(order, nulls, strict=True)):
-        bound = bindparam(f"after_{index}", type_=term.value.type)
-        branches.append(and_(*equal, _behind(term, bound, is_null=is_null)))
-        equal.append(term.value.is_(None) if is_null else term.value == bound)
-    seek = or_(*branches)
-    first = order[0]
-    if len(order) == 1 or first.nullable or first.descending or _is_text(first):
-        return seek
-    # Said once more in the form an index can use.
-    return and_(first.value >= bindparam("after_0", type_=first.value.type), seek)
-
-
-def _behind(term: _Sorted, bound: ColumnElement[Any], *, is_null: bool) -> ColumnElement[bool]:
-    value = PlainText(term.value) if _is_text(term) else term.value
-    if is_null:
-        return false() if term.descending else term.value.is_not(None)
-    if not term.descending:
-        return value > bound
-    below = value < bound
-    return or_(below, term.value.is_(None)) if term.nullable else below
+        statement = statement.where(seek_rows(rows.order, nulls))
+    return statement.order_by(*(order_term(term) for term in rows.order))
 
 
 def seek_values(values: Sequence[Any]) -> dict[str, Any]:

@@ -3,13 +3,12 @@
 A filter narrows the module types only where it logically restricts them to a set.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from app.catalog.fields import Dataset, Field, Navigation
 from app.catalog.index import dataset_named
 from app.learning.modules import MODULE_TYPE_NAMES, STREAM_NAMES
-from app.query.expr import Among, Both, Column, Compare, Expr, Literal
+from app.query.expr import Among, Both, Column, Compare, Expr, Literal, Rows, parts_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +16,8 @@ class Expansion:
     """A navigation to bring along, its fields, and what is expanded below it.
 
     where, order, top, skip: which rows, where it leads to several
+    count_name: the member that says how many there are; empty for none
+    computed: what its computed fields are made from
     """
 
     navigation: Navigation
@@ -27,6 +28,8 @@ class Expansion:
     order: tuple[tuple[Expr, bool], ...] = ()
     top: int | None = None
     skip: int = 0
+    count_name: str = ""
+    computed: tuple[Expr, ...] = ()
 
 
 def touched_streams(
@@ -51,8 +54,7 @@ def touched_streams(
     for field in fields:
         streams |= _streams_of_field(dataset, field)
     for expr in (where, *read):
-        for path_dataset, field in _columns_in(expr, dataset, datasets):
-            streams |= set(path_dataset.streams) | _streams_of_field(path_dataset, field)
+        streams |= _streams_of_expr(expr, dataset, datasets)
     for expansion in expansions:
         streams |= _streams_of_expansion(expansion, dataset, datasets)
     return frozenset(streams)
@@ -69,9 +71,9 @@ def _streams_of_expansion(
         streams |= _types_of(expansion.where, own_type, MODULE_TYPE_NAMES)
     for field in expansion.fields:
         streams |= _streams_of_field(dataset, field)
-    for expr in (expansion.where, *(by for by, _ in expansion.order)):
-        for path_dataset, field in _columns_in(expr, dataset, datasets):
-            streams |= set(path_dataset.streams) | _streams_of_field(path_dataset, field)
+    orders = (by for by, _ in expansion.order)
+    for expr in (expansion.where, *orders, *expansion.computed):
+        streams |= _streams_of_expr(expr, dataset, datasets)
     for inner in expansion.expansions:
         streams |= _streams_of_expansion(inner, dataset, datasets)
     return streams
@@ -87,38 +89,60 @@ def _streams_of_field(dataset: Dataset, field: Field) -> set[str]:
     return {s for join in dataset.joins if join.name in named for s in join.streams}
 
 
-def _columns_in(
+def _streams_of_expr(
     expr: Expr | None, dataset: Dataset, datasets: tuple[Dataset, ...]
-) -> Iterable[tuple[Dataset, Field]]:
-    if isinstance(expr, Column):
-        for name in expr.path:
-            navigation = dataset.navigation(name)
-            if navigation is not None:
-                dataset = dataset_named(navigation.target, datasets)
-        yield dataset, expr.field
-        return
-    for name in getattr(expr, "__dataclass_fields__", ()):
-        value = getattr(expr, name)
-        for inner in value if isinstance(value, tuple) else (value,):
-            if isinstance(inner, Expr):
-                yield from _columns_in(inner, dataset, datasets)
+) -> set[str]:
+    """The streams that an expression over rows of a dataset reads."""
+    parts = list(parts_of(expr))
+    starts = {"": dataset} | {part.name: part.dataset for part in parts if isinstance(part, Rows)}
+    streams: set[str] = set()
+    for part in parts:
+        if isinstance(part, Column):
+            target = _target_of(starts[part.of], part.path, datasets)
+            streams |= set(target.streams) | _streams_of_field(target, part.field)
+        elif isinstance(part, Rows):
+            streams |= _streams_of_rows(part, starts[part.of])
+    return streams
 
 
-def _implied_values(expr: Expr | None, name: str) -> set[str] | None:
-    """The values to which a condition restricts a field; None when it does not."""
+def _target_of(dataset: Dataset, path: tuple[str, ...], datasets: tuple[Dataset, ...]) -> Dataset:
+    for name in path:
+        navigation = dataset.navigation(name)
+        if navigation is not None:
+            dataset = dataset_named(navigation.target, datasets)
+    return dataset
+
+
+def _streams_of_rows(rows: Rows, outer: Dataset) -> set[str]:
+    """Rows below one without a module type may be of any; below others they are of its type."""
+    dataset = rows.dataset
+    if isinstance(rows.step, Field):
+        return set(dataset.streams) | _streams_of_field(dataset, rows.step)
+    streams = set(dataset.streams)
+    if dataset.module_type_field and not outer.module_type_field:
+        implied = _implied_values(rows.where, dataset.module_type_field, rows.name)
+        streams |= set(MODULE_TYPE_NAMES) if implied is None else implied & set(MODULE_TYPE_NAMES)
+    return streams
+
+
+def _implied_values(expr: Expr | None, name: str, of: str = "") -> set[str] | None:
+    """The values to which a condition restricts a field of a row; None when it does not."""
     match expr:
-        case Compare(operator="eq", left=Column(path=(), field=field), right=Literal(value=value)):
-            return {value} if field.name == name and isinstance(value, str) else None
+        case Compare(operator="eq", left=Column(path=(), of=row) as by, right=Literal(value=value)):
+            is_it = by.field.name == name and row == of
+            return {value} if is_it and isinstance(value, str) else None
         case Compare(operator="eq", left=Literal(), right=Column()):
-            return _implied_values(Compare(expr.type, "eq", expr.right, expr.left), name)
-        case Among(left=Column(path=(), field=field), members=members) if field.name == name:
+            return _implied_values(Compare(expr.type, "eq", expr.right, expr.left), name, of)
+        case Among(left=Column(path=(), field=field, of=row), members=members) if (
+            field.name == name and row == of
+        ):
             values = {m.value for m in members if isinstance(m, Literal)}
             return values if len(values) == len(members) and None not in values else None
         case Both(operator="and", terms=terms):
-            implied = [v for v in (_implied_values(t, name) for t in terms) if v is not None]
+            implied = [v for v in (_implied_values(t, name, of) for t in terms) if v is not None]
             return set.intersection(*implied) if implied else None
         case Both(operator="or", terms=terms):
-            branches = [_implied_values(term, name) for term in terms]
+            branches = [_implied_values(term, name, of) for term in terms]
             if any(branch is None for branch in branches):
                 return None
             return set().union(*(branch for branch in branches if branch is not None))

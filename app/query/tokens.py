@@ -19,9 +19,10 @@ _TOKEN = re.compile(
     | (?P<number>[+-]?\d++(?:\.\d++)?+(?:E[+-]?\d++)?+(?![\w.]))
     | (?P<typed>{_NAME}(?:\.{_NAME})*+'(?:[^']|'')*+')
     | (?P<name>{_NAME}(?:\.{_NAME})*+)
-    | (?P<alias>@{_NAME}(?:\.{_NAME})*+)
+    | (?P<alias>@{_NAME}(?:\.{_NAME})*+(?:\#{_NAME})?+)
     | (?P<system>\$[A-Z]++)
-    | (?P<mark>[()/,:=*\-\[{{"])
+    | (?P<quoted>"(?:[^"\\]|\\.)*+")
+    | (?P<mark>[()/,:;=*\-\[\]{{}}])
     """,
     re.VERBOSE | re.IGNORECASE,
 )
@@ -101,6 +102,25 @@ class Words:
         if self.token.kind != "end":
             self.refuse(f"expected {wanted}")
 
+    def take_raw(self) -> str:
+        """Step over all before the `;` or `)` that ends this option, and give it as it stands."""
+        start = at = self.token.at
+        depth, quote = 0, ""
+        while at < len(self.text):
+            sign = self.text[at]
+            if quote:
+                quote = "" if sign == quote else quote
+            elif sign in "'\"":
+                quote = sign
+            elif depth == 0 and sign in ";)":
+                break
+            else:
+                depth += (sign == "(") - (sign == ")")
+            at += 1
+        self.end = at
+        self.advance()
+        return self.text[start:at]
+
     def refuse(self, wanted: str, at: int | None = None) -> NoReturn:
         """Say where the text cannot be read, and what would be right there."""
         place = self.token.at if at is None else at
@@ -111,7 +131,7 @@ class Words:
 
     def refuse_character(self, at: int) -> NoReturn:
         """Say that no word begins here."""
-        if self.text[at] == "'":
+        if self.text[at] in "'\"":
             raise BadSyntax(f"at position {at + 1}: a text without its closing quote")
         if self.text[at].isdigit() or self.text[at] in "+-":
             self.refuse("this is no number", at)

@@ -1,8 +1,9 @@
 """Administration of the key's own environment: its sources, keys and streams; limits."""
 
 from dataclasses import asdict
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from app.access.environments import environment_of
@@ -11,13 +12,23 @@ from app.base.clock import now
 from app.base.outbound import check_url
 from app.http.caller import Administrator, Caller, Config, OpenStore, RawBody, Reader
 from app.http.stream import json_response
-from app.intake.sources import add_source, list_sources
-from app.ledger.facts import read_lag
+from app.intake.sources import add_source, list_sources, rotate_key, seal_source
+from app.learning.contracts import Contract
+from app.learning.modules import STREAM_NAMES
+from app.ledger.streams import (
+    describe_contract,
+    find_contract,
+    list_contracts,
+    remove_contract,
+    set_contract,
+)
 from app.rest.schemas import (
+    ContractBody,
     KeyBody,
     ListAfter,
     ListLimit,
     SourceBody,
+    SourceKeyBody,
     body_of,
     list_response,
     read_shape,
@@ -45,25 +56,70 @@ def get_limits(_caller: Caller, settings: Config) -> Response:
 
 @router.get("/streams")
 def get_streams(caller: Reader, store: OpenStore) -> Response:
-    """Every stream with the sources that owe it or have sent it."""
+    """Every stream there can be, with each source and the contract under which it owes it."""
     with snapshot(store) as connection:
-        lag = read_lag(connection, caller.environment_id, now=now())
-    items = [
-        {
-            "stream": row.stream,
-            "kind": row.kind,
-            "sources": [
-                {
-                    "source": part.source,
-                    "contracted": part.verdict.reason != "no_contract",
-                    "sealed": part.is_sealed,
-                }
-                for part in row.sources
-            ],
-        }
-        for row in lag.streams
-    ]
+        items = list_contracts(connection, caller.environment_id)
     return json_response({"items": items, "next": None})
+
+
+@router.get("/streams/{source}/{stream}")
+def get_stream(source: str, stream: str, caller: Reader, store: OpenStore) -> Response:
+    """The contract under which a source owes a stream."""
+    with snapshot(store) as connection:
+        _, contract = find_contract(connection, caller.environment_id, source=source, stream=stream)
+    return json_response({"source": source, "stream": stream, **_told(contract)})
+
+
+@router.put("/streams/{source}/{stream}", openapi_extra=body_of("ContractBody"))
+def put_stream(
+    request: Request,
+    source: str,
+    stream: str,
+    caller: Administrator,
+    store: OpenStore,
+    settings: Config,
+    body: RawBody,
+) -> Response:
+    """Put a stream under contract, or change the terms that are told; the act is written down."""
+    wanted = read_shape(ContractBody, body, headers=request.headers, settings=settings)
+    with transaction(store) as connection:
+        contract, is_new = set_contract(
+            connection,
+            caller.environment_id,
+            source=source,
+            stream=stream,
+            terms=wanted.terms(),
+            actor=caller.key,
+            now=now(),
+        )
+    told = {"source": source, "stream": stream, **_told(contract)}
+    return json_response(told, status=201 if is_new else 200)
+
+
+@router.delete("/streams/{source}/{stream}", status_code=204)
+def delete_stream(
+    source: str,
+    stream: str,
+    caller: Administrator,
+    store: OpenStore,
+    reason: Annotated[str, Query(max_length=500, description="Why; it is kept.")] = "",
+) -> Response:
+    """Let a source owe a stream no more; who decided it, and why, is written down."""
+    with transaction(store) as connection:
+        remove_contract(
+            connection,
+            caller.environment_id,
+            source=source,
+            stream=stream,
+            reason=reason,
+            actor=caller.key,
+            now=now(),
+        )
+    return Response(status_code=204)
+
+
+def _told(contract: Contract) -> dict[str, Any]:
+    return {"contract": describe_contract(contract)}
 
 
 @router.get("/sources")
@@ -99,9 +155,45 @@ def post_source(
             kind=wanted.kind,
             takes_occurred_at=wanted.takes_occurred_at,
             endpoint=wanted.endpoint,
+            streams=STREAM_NAMES if wanted.streams is None else wanted.streams,
+            contract=Contract(**(wanted.contract.terms() if wanted.contract else {})),
+            actor=caller.key,
         )
     told = {"source": made.source, "key_id": made.key_id, "secret": made.secret}
     return json_response(told, status=201)
+
+
+@router.post("/sources/{source}/keys", status_code=201, openapi_extra=body_of("SourceKeyBody"))
+def post_source_key(
+    request: Request,
+    source: str,
+    caller: Administrator,
+    store: OpenStore,
+    settings: Config,
+    body: RawBody,
+) -> Response:
+    """Give a source a new key of its evidence, told this once; the old one stays that of earlier
+    buckets.
+    """
+    wanted = read_shape(SourceKeyBody, body, headers=request.headers, settings=settings)
+    with transaction(store) as connection:
+        made, valid_from = rotate_key(
+            connection,
+            caller.environment_id,
+            source,
+            valid_from=wanted.valid_from,
+            actor=caller.key,
+        )
+    told = {"source": source, "key_id": made.key_id, "secret": made.secret}
+    return json_response({**told, "valid_from": valid_from}, status=201)
+
+
+@router.post("/sources/{source}/seal")
+def post_seal(source: str, caller: Administrator, store: OpenStore) -> Response:
+    """Retire a source: nothing more is accepted from it, and it needs no heartbeat any more."""
+    with transaction(store) as connection:
+        sealed_at = seal_source(connection, caller.environment_id, source, actor=caller.key)
+    return json_response({"source": source, "sealed_at": sealed_at})
 
 
 @router.get("/keys")

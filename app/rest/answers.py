@@ -4,15 +4,19 @@ from typing import Any
 
 from starlette.responses import Response
 
-from app.http.stream import data_response, write_json
+from app.http.stream import data_response, unchanged_response, write_json
 from app.ledger.facts import Freshness
+from app.ledger.rows import describe_assurance, streams_of
 from app.query.answer import Answer
 from app.query.groups import OutputColumn
 
 
 def answer_response(answer: Answer, *, timezone: str) -> Response:
     """The response of a query or a report."""
-    return data_response(write_answer(answer, timezone=timezone), answer.freshness)
+    if answer.is_unchanged:
+        return unchanged_response(answer.freshness, tag=answer.tag)
+    body = write_answer(answer, timezone=timezone)
+    return data_response(body, answer.freshness, tag=answer.tag)
 
 
 def write_answer(answer: Answer, *, timezone: str) -> str:
@@ -57,21 +61,19 @@ def describe_column(column: OutputColumn) -> dict[str, Any]:
 
 
 def describe_freshness(freshness: Freshness) -> dict[str, Any]:
-    """The verdict as data: what is not known yet is null, never zero."""
+    """The verdict as data: what is not known is null, never zero."""
+    standing = freshness.standing
     return {
         "verdict": str(freshness.verdict.state),
         "reason": freshness.verdict.reason,
-        "through": None,
-        "missing": None,
-        "streams": [
-            {
-                "stream": stream.stream,
-                "verdict": str(stream.verdict.state),
-                "reason": stream.verdict.reason,
-                "through": None,
-            }
-            for stream in freshness.streams
-        ],
+        "waived": freshness.verdict.is_waived,
+        "through": standing.complete_through,
+        "target": standing.target_at,
+        "missing": standing.missing,
+        "assurance": describe_assurance(standing),
+        "settled": freshness.is_settled,
+        "clipped": freshness.is_clipped,
+        "streams": list(streams_of(freshness)),
         "revision": freshness.revision,
         "evaluated_at": freshness.evaluated_at,
     }

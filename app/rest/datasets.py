@@ -1,11 +1,13 @@
 """The catalog, told; and ad-hoc questions over it."""
 
+from dataclasses import replace
 from typing import Any
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from app.access.environments import check_timezone
+from app.catalog.datasets.attributes import takes_attributes
 from app.catalog.fields import Dataset, Field, Measure, Navigation, Role, Type
 from app.catalog.functions import AGGREGATES
 from app.catalog.index import DATASETS, dataset_named
@@ -13,9 +15,10 @@ from app.http.caller import Caller, Config, OpenStore, RawBody, Reader
 from app.http.stream import json_response
 from app.query import request as asked
 from app.query.answer import run_plan
-from app.query.plan import make_plan
+from app.query.attributes import datasets_of, plan_request
+from app.query.demand import DEMANDS, read_demand
 from app.rest.answers import answer_response
-from app.rest.schemas import AggregateItem, MeasureItem, QueryBody, body_of, read_shape
+from app.rest.schemas import AggregateItem, BucketItem, MeasureItem, QueryBody, body_of, read_shape
 
 router = APIRouter(prefix="/v1", tags=["datasets"])
 
@@ -38,9 +41,12 @@ def get_datasets(_caller: Caller) -> Response:
 
 
 @router.get("/datasets/{name}")
-def get_dataset(name: str, _caller: Caller) -> Response:
-    """A dataset: its fields, ways to others, and measures with their formulas."""
-    return json_response(describe_dataset(dataset_named(name)))
+def get_dataset(name: str, caller: Caller, store: OpenStore) -> Response:
+    """A dataset: its fields, those of the key's environment, ways to others, and measures."""
+    dataset = dataset_named(name)
+    if takes_attributes(name):
+        dataset = dataset_named(name, datasets_of(store, caller.environment_id))
+    return json_response(describe_dataset(dataset))
 
 
 @router.post("/query", openapi_extra=body_of("QueryBody"))
@@ -51,7 +57,9 @@ def post_query(
     question = read_shape(QueryBody, body, headers=request.headers, settings=settings)
     timezone = question.timezone or caller.timezone
     check_timezone(timezone)
-    plan = make_plan(make_request(question, timezone=timezone), caller, settings)
+    told = {name: getattr(question, name) for name in DEMANDS} | dict(request.query_params)
+    asked_for = replace(make_request(question, timezone=timezone), demand=read_demand(told))
+    plan = plan_request(asked_for, caller, store=store, settings=settings)
     return answer_response(run_plan(plan, store), timezone=timezone)
 
 
@@ -61,16 +69,20 @@ def make_request(question: QueryBody, *, timezone: str = "UTC") -> asked.Request
     aggregates = tuple(
         _make_aggregate(item) for item in question.select if not isinstance(item, str)
     )
+    buckets = _make_buckets(question.bucket)
+    is_grouped = bool(aggregates or buckets)
     return asked.Request(
         dataset=question.dataset,
-        select=() if aggregates else names,
-        group=names if aggregates else (),
+        select=() if is_grouped else names,
+        group=names if is_grouped else (),
+        buckets=buckets,
         aggregates=aggregates,
         where=question.where,
         order=tuple(asked.Order(item.by, item.descending) for item in question.order),
         page_rows=question.limit,
         after=question.next,
-        as_of=question.as_of,
+        as_of=None if isinstance(question.as_of, int) else question.as_of,
+        revision=question.as_of if isinstance(question.as_of, int) else None,
         timezone=timezone,
     )
 
@@ -79,7 +91,12 @@ def _make_aggregate(item: MeasureItem | AggregateItem) -> asked.Aggregate:
     if isinstance(item, MeasureItem):
         return asked.Aggregate(item.measure)
     name = item.name or "_".join(part for part in (item.field, item.aggregate) if part)
-    return asked.Aggregate(name, function=item.aggregate, field=item.field)
+    return asked.Aggregate(name, function=item.aggregate, field=item.field, by=item.by)
+
+
+def _make_buckets(given: BucketItem | list[BucketItem] | None) -> tuple[asked.Bucket, ...]:
+    items = given if isinstance(given, list) else [given] if given else []
+    return tuple(asked.Bucket(i.name or f"{i.field}_{i.by}", i.field, i.by) for i in items)
 
 
 def describe_dataset(dataset: Dataset) -> dict[str, Any]:
@@ -91,7 +108,7 @@ def describe_dataset(dataset: Dataset) -> dict[str, Any]:
         "key": list(dataset.key),
         "streams": list(dataset.streams),
         "module_type_field": dataset.module_type_field,
-        "fields": [_describe_field(field) for field in dataset.fields],
+        "fields": [_describe_field(field) for field in (*dataset.fields, *dataset.dynamic)],
         "navigations": [_describe_navigation(navigation) for navigation in dataset.navigations],
         "measures": [_describe_measure(measure) for measure in dataset.measures],
         "measured": [_describe_field(field) for field in dataset.measured],

@@ -7,9 +7,11 @@ from starlette.responses import Response
 
 from app.base.clock import now
 from app.base.errors import AppError
-from app.base.observe import metrics_text
+from app.base.metrics import figures_text, metrics_text
 from app.http.caller import OpenStore, authenticate_request, presented_key
 from app.http.stream import json_response
+from app.processing.figures import read_figures
+from app.store.engine import Store, snapshot
 from app.store.migrate import require_schema
 
 router = APIRouter(tags=["health"])
@@ -33,13 +35,15 @@ def get_readiness(store: OpenStore) -> Response:
 @router.get("/metrics")
 def get_metrics(request: Request, store: OpenStore) -> Response:
     """Metrics of this process for Prometheus; an environment's own only for a key of it."""
-    own = b""
+    own, figures = b"", b""
     if presented_key(request.headers) is not None:
         caller = authenticate_request(request.scope, store)
         caller.require("operate")
         own = str(caller.environment_id).encode()
+        figures = _write_figures(store, caller.environment_id)
     lines = [line for line in metrics_text().splitlines(keepends=True) if _is_shown(line, own)]
-    return Response(b"".join(lines), media_type="text/plain; version=0.0.4; charset=utf-8")
+    told = b"".join(lines) + figures
+    return Response(told, media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
 @router.get("/v1/status")
@@ -53,6 +57,14 @@ def get_status(store: OpenStore) -> Response:
     works = all(part["status"] == "ok" for part in parts)
     told = {"status": "ok" if works else "degraded", "parts": parts, "evaluated_at": now()}
     return json_response(told)
+
+
+def _write_figures(store: Store, environment_id: int) -> bytes:
+    """What `GET /v1/processing` tells, as gauges."""
+    with snapshot(store) as connection:
+        figures = read_figures(connection, environment_id, now=now())
+    kinds = [alarm["kind"] for alarm in figures.alarms]
+    return figures_text(environment_id, figures.as_gauges(), kinds)
 
 
 def _is_shown(line: bytes, own: bytes) -> bool:

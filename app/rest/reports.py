@@ -7,6 +7,7 @@ from starlette.responses import Response
 
 from app.base.errors import BadOption
 from app.http.caller import Caller, Config, OpenStore, Reader
+from app.http.freshness import demand_of, without_demands
 from app.http.stream import json_response
 from app.query.parameters import Report
 from app.query.reports import REPORTS, report_named, run_report
@@ -30,7 +31,15 @@ def get_report(
     parameters = dict(request.query_params)
     if len(parameters) != len(request.query_params.multi_items()):
         raise BadOption("a parameter is given twice")
-    answer = run_report(report.name, parameters, principal=caller, store=store, settings=settings)
+    address = f"{request.url.path}?{request.url.query}"
+    answer = run_report(
+        report.name,
+        without_demands(parameters),
+        principal=caller,
+        store=store,
+        settings=settings,
+        demand=demand_of(parameters, request.headers, address=address),
+    )
     return answer_response(answer, timezone=answer.plan.request.timezone)
 
 

@@ -3,14 +3,28 @@
 from fastapi import FastAPI
 
 from app.http.errors import PROBLEM_JSON
-from app.rest import admin, completeness, datasets, events, health, reports, xapi
+from app.rest import (
+    admin,
+    completeness,
+    datasets,
+    events,
+    evidence,
+    health,
+    processing,
+    rebuilds,
+    reports,
+    xapi,
+)
 
 ROUTERS = (
     events.router,
     xapi.router,
+    evidence.router,
     completeness.router,
     datasets.router,
     reports.router,
+    rebuilds.router,
+    processing.router,
     admin.router,
     health.router,
 )

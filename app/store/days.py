@@ -1,4 +1,4 @@
-"""Days, weeks and months of a time zone, and spans between moments, as SQL of both databases.
+"""Days to years of a time zone, and spans between moments, as SQL of both databases.
 
 SQLite knows no zones and a database's own may be older than ours: the offsets of a zone are looked
 up here and written into the statement.
@@ -16,7 +16,7 @@ from sqlalchemy.sql.functions import FunctionElement
 
 from app.base.clock import format_time
 
-PERIODS = ("day", "week", "month")
+PERIODS = ("day", "week", "month", "quarter", "year")
 
 _FIRST = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST = datetime(2100, 1, 1, tzinfo=UTC)
@@ -26,6 +26,10 @@ _FORMS = {
     "day": "strftime('%Y-%m-%d', {0})",
     "week": "strftime('%Y-%m-%d', {0}, 'weekday 0', '-6 days')",
     "month": "strftime('%Y-%m-01', {0})",
+    "quarter": (
+        "(strftime('%Y-', {0}) || printf('%02d', (strftime('%m', {0}) - 1) / 3 * 3 + 1) || '-01')"
+    ),
+    "year": "strftime('%Y-01-01', {0})",
 }
 
 
@@ -48,6 +52,8 @@ def _first_day(element: FirstDay, compiler: SQLCompiler, **kw: Any) -> str:
 def _first_day_sqlite(element: FirstDay, compiler: SQLCompiler, **kw: Any) -> str:
     by, zone, moment = (compiler.process(clause, **kw) for clause in element.clauses)
     offset = _write_offset(zone_offsets(zone), moment, "'{0}'")
+    if (by, offset) == ("day", "0"):
+        return f"substr({moment}, 1, 10)"
     # Without its fraction, which would be rounded up to the next day.
     return _FORMS[by].format(f"substr({moment}, 1, 19), ({offset}) || ' seconds'")
 
@@ -95,7 +101,7 @@ def _seconds_from_sqlite(element: SecondsFrom, compiler: SQLCompiler, **kw: Any)
 
 
 def first_day(by: str, moment: ColumnElement[Any], zone: str) -> ColumnElement[Any]:
-    """The first day of the day, week (from Monday) or month a moment falls in, in a zone."""
+    """The first day of the period (weeks begin on Monday) a moment falls in, in a zone."""
     if by not in PERIODS:
         raise ValueError(by)
     return FirstDay(literal_column(by), literal_column(ZoneInfo(zone).key), moment)

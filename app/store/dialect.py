@@ -1,7 +1,7 @@
 """All that differs between SQLite and PostgreSQL: connections, time limits and bulk writes."""
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
 from time import monotonic
@@ -14,9 +14,13 @@ from sqlalchemy.exc import IntegrityError
 
 from app.base.clock import format_time
 from app.store.aggregates import add_aggregates
+from app.store.arithmetic import add_arithmetic
+from app.store.folding import add_folding
 from app.store.guard import CROSSING_OPTION, GuardedText
+from app.store.spans import add_spans
 
 WRITE_OPTION = "fullcount_write"
+FLEETING_OPTION = "fullcount_fleeting"
 DRIVER_ERRORS = (sqlite3.Error, psycopg.Error)
 BUSY_ERRORS = (sqlite3.OperationalError, psycopg.OperationalError)
 
@@ -38,6 +42,9 @@ def prepare_connection(raw: Any, _record: Any) -> None:
     # pysqlite would open no transaction for a SELECT: we say BEGIN ourselves.
     raw.isolation_level = None
     add_aggregates(raw)
+    add_arithmetic(raw)
+    add_folding(raw)
+    add_spans(raw)
     cursor = raw.cursor()
     for pragma in (
         "journal_mode=WAL",
@@ -54,12 +61,25 @@ def prepare_connection(raw: Any, _record: Any) -> None:
 
 
 def begin_transaction(connection: Connection) -> None:
-    """Open the transaction that was asked for; SQLAlchemy's `begin` event."""
-    if connection.dialect.name != "sqlite":
-        return
-    writes = connection.get_execution_options().get(WRITE_OPTION)
+    """Open the transaction that was asked for; SQLAlchemy's `begin` event.
+
+    A fleeting one is as atomic as any, but its commit does not wait for the disk.
+    """
+    options = connection.get_execution_options()
     raw: Any = connection.connection.dbapi_connection
-    raw.execute("BEGIN IMMEDIATE" if writes else "BEGIN")
+    if connection.dialect.name == "sqlite":
+        if options.get(FLEETING_OPTION):
+            raw.execute("PRAGMA synchronous=NORMAL")
+        raw.execute("BEGIN IMMEDIATE" if options.get(WRITE_OPTION) else "BEGIN")
+    elif options.get(FLEETING_OPTION):
+        raw.execute("SET LOCAL synchronous_commit = off")
+
+
+def end_fleeting(connection: Connection) -> None:
+    """Let commits of this connection wait for the disk again, unless the connection is gone."""
+    if connection.dialect.name == "sqlite" and not connection.invalidated:
+        raw: Any = connection.connection.dbapi_connection
+        raw.execute("PRAGMA synchronous=FULL")
 
 
 def limit_time(connection: Connection, limit_s: float | None) -> None:
@@ -122,6 +142,11 @@ def says_full(cause: Any) -> bool:
     )
 
 
+def is_of_one_process(connection: Connection) -> bool:
+    """Does one process have the database to itself? Its file is on this machine then."""
+    return connection.dialect.name == "sqlite"
+
+
 # Bulk writes: texts are built once, rows are tuples in the order of the columns
 
 
@@ -162,10 +187,12 @@ def upsert_rows(
     update: Sequence[str],
     greatest: Sequence[str] = (),
     added: Sequence[str] = (),
+    reckoned: Mapping[str, str] | None = None,
 ) -> None:
     """Insert rows; where the key is there, replace the columns of `update`.
 
-    Columns of `greatest` keep the larger value, columns of `added` the sum.
+    Columns of `greatest` keep the larger value, columns of `added` the sum, columns of `reckoned`
+    what an expression makes of the old row, by the table's name, and the new one, `excluded`.
     """
     if not rows:
         return
@@ -174,6 +201,7 @@ def upsert_rows(
     sets = [f"{c} = excluded.{c}" for c in update]
     sets += [f"{c} = {largest}({table.name}.{c}, excluded.{c})" for c in greatest]
     sets += [f"{c} = {table.name}.{c} + excluded.{c}" for c in added]
+    sets += [f"{c} = {expression}" for c, expression in (reckoned or {}).items()]
     statement = _insert_text(kind, table, tuple(columns), tuple(key), tuple(sets))
     _run_many(connection, statement, rows)
 

@@ -6,19 +6,21 @@ environment's tables must name its environment, or is refused here.
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, Transaction, create_engine, event
 from sqlalchemy.exc import DBAPIError
 
 from app.base.errors import StoreBusy, StoreFull, TooComplex, TooExpensive, TypeMismatch
 from app.store.dialect import (
     BUSY_ERRORS,
     DRIVER_ERRORS,
+    FLEETING_OPTION,
     WRITE_OPTION,
     begin_transaction,
+    end_fleeting,
     engine_arguments,
     limit_time,
     prepare_connection,
@@ -30,6 +32,9 @@ from app.store.dialect import (
 )
 from app.store.guard import CROSSING_OPTION, check_statement
 
+_FULL_RETRY_S = 30
+_KEPT_OPTION = "fullcount_kept"
+
 
 @dataclass(frozen=True, slots=True)
 class Store:
@@ -37,11 +42,13 @@ class Store:
 
     wake: set after each commit that left work behind; a worker waits on it
     write_lock: lets one writer in at a time on SQLite, in this process
+    kept: what readers keep between snapshots, each under a place of its own
     """
 
     engine: Engine
     wake: threading.Event = field(default_factory=threading.Event)
     write_lock: threading.Lock = field(default_factory=threading.Lock)
+    kept: dict[Any, Any] = field(default_factory=dict)
 
     @property
     def dialect_name(self) -> str:
@@ -73,7 +80,40 @@ def transaction(store: Store) -> Iterator[Connection]:
         connection = connection.execution_options(**{WRITE_OPTION: True})
         with connection.begin() as begun:
             yield connection
-            begun.commit()
+            _commit(begun)
+
+
+@contextmanager
+def fleeting_transaction(store: Store) -> Iterator[Connection]:
+    """A writing transaction whose commit does not wait for the disk: a power cut may take it back,
+    whole. For what is a hint, such as a lease; never for what anyone was told.
+
+    Raises: StoreBusy, StoreFull
+    """
+    with _writer_lock(store), _translated_errors(), store.engine.connect() as connection:
+        options = {WRITE_OPTION: True, FLEETING_OPTION: True}
+        connection = connection.execution_options(**options)
+        try:
+            with connection.begin() as begun:
+                yield connection
+                _commit(begun)
+        finally:
+            end_fleeting(connection)
+
+
+@contextmanager
+def rehearsal(store: Store) -> Iterator[Connection]:
+    """A writing transaction of which nothing stays.
+
+    Raises: StoreBusy, StoreFull
+    """
+    with _writer_lock(store), _translated_errors(), store.engine.connect() as connection:
+        connection = connection.execution_options(**{WRITE_OPTION: True})
+        begun = connection.begin()
+        try:
+            yield connection
+        finally:
+            begun.rollback()
 
 
 @contextmanager
@@ -87,6 +127,7 @@ def snapshot(store: Store, *, limit_s: float | None = None) -> Iterator[Connecti
             connection = connection.execution_options(
                 isolation_level="REPEATABLE READ", postgresql_readonly=True
             )
+        connection = connection.execution_options(**{_KEPT_OPTION: store.kept})
         begun = connection.begin()
         try:
             limit_time(connection, limit_s)
@@ -94,6 +135,14 @@ def snapshot(store: Store, *, limit_s: float | None = None) -> Iterator[Connecti
         finally:
             unlimit_time(connection, limit_s)
             begun.rollback()
+
+
+def kept_between(connection: Connection) -> dict[Any, Any]:
+    """What readers keep between snapshots of a store; nothing outlives a transaction that writes,
+    since it sees what may never be committed.
+    """
+    kept: dict[Any, Any] | None = connection.get_execution_options().get(_KEPT_OPTION)
+    return {} if kept is None else kept
 
 
 @contextmanager
@@ -105,7 +154,20 @@ def schema_transaction(store: Store) -> Iterator[Connection]:
         )
         with connection.begin() as begun:
             yield connection
-            begun.commit()
+            _commit(begun)
+
+
+def _commit(begun: Transaction) -> None:
+    """Commit; where that fails, roll back, since SQLAlchemy takes the transaction for ended and the
+    database does not: the connection would keep everyone else from writing.
+    """
+    raw: Any = begun.connection.connection.dbapi_connection
+    try:
+        begun.commit()
+    except BaseException:
+        with suppress(*DRIVER_ERRORS):
+            raw.rollback()
+        raise
 
 
 @contextmanager
@@ -143,7 +205,10 @@ def _translate_error(error: Exception, cause: Any, limit_s: float | None) -> Exc
     if says_out_of_range(cause):
         return TypeMismatch("a number in the expression leaves the range of its type")
     if says_full(cause):
-        return StoreFull("the disk is full or read-only; nothing of this request was stored")
+        return StoreFull(
+            "the disk is full or read-only; nothing of this request was stored",
+            retry_after_s=_FULL_RETRY_S,
+        )
     if isinstance(cause, BUSY_ERRORS):
         return StoreBusy("the database cannot be reached or is locked", retry_after_s=5)
     return error

@@ -15,6 +15,7 @@ from sqlalchemy import (
     Text,
     column,
     func,
+    literal,
     select,
 )
 from sqlalchemy.ext.compiler import compiles
@@ -223,6 +224,21 @@ def _list_sqlite(element: joined_list, compiler: SQLCompiler, **kw: Any) -> str:
 @compiles(joined_list, "postgresql")
 def _list_postgresql(element: joined_list, compiler: SQLCompiler, **kw: Any) -> str:
     return f"'[' || {_joined_postgresql(joined_rows(*element.clauses), compiler, **kw)} || ']'"
+
+
+# What may not stand in a key within a path, each with its percent-encoded form; % is the first.
+_ENCODED = tuple((sign, f"%{ord(sign):02X}") for sign in '%/?#+&\\" <>^`{|}[]')
+
+
+def url_literal(value: ColumnElement[Any]) -> ColumnElement[Any]:
+    """A text as a literal in the path of a URL: in quotes, percent-encoded where it must be.
+
+    Source: OData URL Conventions 4.01, 2 and 5.1.1.14.1
+    """
+    written: ColumnElement[Any] = value
+    for sign, encoded in (*_ENCODED, ("'", "%27%27")):
+        written = func.replace(written, literal(sign), literal(encoded), type_=Text())
+    return literal("'", Text()).concat(written).concat(literal("'", Text()))
 
 
 def join_rows(row: ColumnElement[Any], rows: FromClause) -> Any:

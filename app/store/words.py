@@ -10,18 +10,20 @@ from sqlalchemy import (
     BigInteger,
     BindParameter,
     Boolean,
+    Column,
     ColumnElement,
     Double,
     Integer,
     String,
     Text,
-    cast,
     func,
     literal_column,
 )
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
+
+from app.store.spans import ClockText
 
 Sql = ColumnElement[Any]
 
@@ -33,6 +35,17 @@ BLANKS = "' ' || {0}(9) || {0}(10) || {0}(11) || {0}(12) || {0}(13)"
 
 def _parts(element: FunctionElement[Any], compiler: SQLCompiler, **kw: Any) -> list[str]:
     return [f"({compiler.process(clause, **kw)})" for clause in element.clauses]
+
+
+def _over_texts(
+    rule: str, element: FunctionElement[Any], compiler: SQLCompiler, kw: dict[str, Any]
+) -> str:
+    """A rule that names two texts more than once; what is reckoned is reckoned before."""
+    first, second = _parts(element, compiler, **kw)
+    if all(isinstance(text, BindParameter | Column) for text in element.clauses):
+        return f"({rule.format(first, second)})"
+    once = written_once if compiler.dialect.name == "sqlite" else fenced_once
+    return once(rule.format("q.x", "q.y"), x=first, y=second)
 
 
 class ContainsText(FunctionElement[bool]):
@@ -69,8 +82,7 @@ def _starts(element: StartsWithText, compiler: SQLCompiler, **kw: Any) -> str:
 
 @compiles(StartsWithText, "sqlite")
 def _starts_sqlite(element: StartsWithText, compiler: SQLCompiler, **kw: Any) -> str:
-    whole, part = _parts(element, compiler, **kw)
-    return f"(substr({whole}, 1, length({part})) = {part})"
+    return _over_texts("substr({0}, 1, length({1})) = {1}", element, compiler, kw)
 
 
 class EndsWithText(FunctionElement[bool]):
@@ -82,14 +94,13 @@ class EndsWithText(FunctionElement[bool]):
 
 @compiles(EndsWithText)
 def _ends(element: EndsWithText, compiler: SQLCompiler, **kw: Any) -> str:
-    whole, part = _parts(element, compiler, **kw)
-    return f'(right({whole}, length({part})) = {part} COLLATE "C")'
+    return _over_texts('right({0}, length({1})) = {1} COLLATE "C"', element, compiler, kw)
 
 
 @compiles(EndsWithText, "sqlite")
 def _ends_sqlite(element: EndsWithText, compiler: SQLCompiler, **kw: Any) -> str:
-    whole, part = _parts(element, compiler, **kw)
-    return f"(substr({whole}, length({whole}) - length({part}) + 1) = {part})"
+    rule = "substr({0}, length({0}) - length({1}) + 1) = {1}"
+    return _over_texts(rule, element, compiler, kw)
 
 
 class PlaceInText(FunctionElement[int]):
@@ -163,12 +174,18 @@ PARTS = {
 }
 
 
+def _place_of(part: str, given: Sql) -> tuple[int, int]:
+    """Where a part stands in text; a time of day has no day before it."""
+    first, length = PARTS[part[1:-1]]
+    return (first - 11 if isinstance(given.type, ClockText) else first), length
+
+
 @compiles(DatePart)
 def _part(element: DatePart, compiler: SQLCompiler, **kw: Any) -> str:
     part, moment = _parts(element, compiler, **kw)
     *_, given = element.clauses
     if isinstance(given.type, String):
-        first, length = PARTS[part[1:-1]]
+        first, length = _place_of(part, given)
         return f"substr({moment}, {first}, {length})::bigint"
     return f"floor(extract({part[1:-1]} from {moment} AT TIME ZONE 'UTC'))::bigint"
 
@@ -176,7 +193,7 @@ def _part(element: DatePart, compiler: SQLCompiler, **kw: Any) -> str:
 @compiles(DatePart, "sqlite")
 def _part_sqlite(element: DatePart, compiler: SQLCompiler, **kw: Any) -> str:
     part, moment = _parts(element, compiler, **kw)
-    first, length = PARTS[part[1:-1]]
+    first, length = _place_of(part, list(element.clauses)[1])
     return f"CAST(substr({moment}, {first}, {length}) AS INTEGER)"
 
 
@@ -190,13 +207,19 @@ class SecondFraction(FunctionElement[float]):
 @compiles(SecondFraction)
 def _fraction(element: SecondFraction, compiler: SQLCompiler, **kw: Any) -> str:
     moment = _parts(element, compiler, **kw)[0]
+    (given,) = element.clauses
+    if isinstance(given.type, ClockText):
+        return f"(substr({moment}, 10, 6)::double precision / 1000000.0::double precision)"
     micros = f"mod(extract(microseconds from {moment} AT TIME ZONE 'UTC')::bigint, 1000000)"
     return f"({micros}::double precision / 1000000.0::double precision)"
 
 
 @compiles(SecondFraction, "sqlite")
 def _fraction_sqlite(element: SecondFraction, compiler: SQLCompiler, **kw: Any) -> str:
-    return f"(CAST(substr({_parts(element, compiler, **kw)[0]}, 21, 6) AS INTEGER) / 1000000.0)"
+    (given,) = element.clauses
+    first = 10 if isinstance(given.type, ClockText) else 21
+    text = f"substr({_parts(element, compiler, **kw)[0]}, {first}, 6)"
+    return f"(CAST({text} AS INTEGER) / 1000000.0)"
 
 
 class DayOf(FunctionElement[str]):
@@ -217,7 +240,7 @@ def _day_sqlite(element: DayOf, compiler: SQLCompiler, **kw: Any) -> str:
     return f"substr({_parts(element, compiler, **kw)[0]}, 1, 10)"
 
 
-def _once(rule: str, **given: str) -> str:
+def written_once(rule: str, **given: str) -> str:
     """A rule over values that it names more than once, each written and reckoned once.
 
     Without this, nesting would double the text of the statement at each level.
@@ -226,7 +249,13 @@ def _once(rule: str, **given: str) -> str:
     return f"(SELECT {rule} FROM (SELECT {values}) AS q)"  # noqa: S608 (SQL of ours; values are bound)
 
 
-_CUT = "CAST(CAST({0} AS INTEGER) AS REAL)"
+def fenced_once(rule: str, **given: str) -> str:
+    """The same for PostgreSQL, whose planner would else write the values in again."""
+    values = ", ".join(f"{text} AS {name}" for name, text in given.items())
+    return f"(SELECT {rule} FROM (SELECT {values} OFFSET 0) AS q)"  # noqa: S608 (SQL of ours)
+
+
+CUT = "CAST(CAST({0} AS INTEGER) AS REAL)"
 
 
 class RoundedNumber(FunctionElement[float]):
@@ -261,9 +290,9 @@ def _floor(element: FloorNumber, compiler: SQLCompiler, **kw: Any) -> str:
 
 @compiles(FloorNumber, "sqlite")
 def _floor_sqlite(element: FloorNumber, compiler: SQLCompiler, **kw: Any) -> str:
-    cut = _CUT.format("q.x")
+    cut = CUT.format("q.x")
     rule = f"CASE WHEN abs(q.x) < {WHOLE} THEN {cut} - ({cut} > q.x) ELSE q.x END"
-    return _once(rule, x=f"CAST({_parts(element, compiler, **kw)[0]} AS REAL)")
+    return written_once(rule, x=f"CAST({_parts(element, compiler, **kw)[0]} AS REAL)")
 
 
 class CeilingNumber(FunctionElement[float]):
@@ -281,30 +310,9 @@ def _ceiling(element: CeilingNumber, compiler: SQLCompiler, **kw: Any) -> str:
 
 @compiles(CeilingNumber, "sqlite")
 def _ceiling_sqlite(element: CeilingNumber, compiler: SQLCompiler, **kw: Any) -> str:
-    cut = _CUT.format("q.x")
+    cut = CUT.format("q.x")
     rule = f"CASE WHEN abs(q.x) < {WHOLE} THEN {cut} + ({cut} < q.x) ELSE q.x END"
-    return _once(rule, x=f"CAST({_parts(element, compiler, **kw)[0]} AS REAL)")
-
-
-class DecimalRemainder(FunctionElement[float]):
-    """What is left of a division cut towards zero; it has the dividend's sign."""
-
-    inherit_cache = True
-    type = Double()
-
-
-@compiles(DecimalRemainder)
-def _remainder(element: DecimalRemainder, compiler: SQLCompiler, **kw: Any) -> str:
-    left, right = (f"{part}::double precision" for part in _parts(element, compiler, **kw))
-    return _once("q.x - q.y * trunc(q.x / q.y)", x=left, y=f"nullif({right}, 0)")
-
-
-@compiles(DecimalRemainder, "sqlite")
-def _remainder_sqlite(element: DecimalRemainder, compiler: SQLCompiler, **kw: Any) -> str:
-    left, right = (f"CAST({part} AS REAL)" for part in _parts(element, compiler, **kw))
-    cut = _CUT.format("q.x / q.y")
-    whole = f"CASE WHEN abs(q.x / q.y) < {WHOLE} THEN {cut} ELSE q.x / q.y END"
-    return _once(f"q.x - q.y * {whole}", x=left, y=right)
+    return written_once(rule, x=f"CAST({_parts(element, compiler, **kw)[0]} AS REAL)")
 
 
 class PlaceWithin(FunctionElement[int]):
@@ -318,34 +326,12 @@ class PlaceWithin(FunctionElement[int]):
 def _within(element: PlaceWithin, compiler: SQLCompiler, **kw: Any) -> str:
     number = _parts(element, compiler, **kw)[0]
     rule = f"CASE WHEN q.x < 0 THEN 0 WHEN q.x > {LONGEST} THEN {LONGEST} ELSE q.x END"
-    return f"{_once(rule, x=number)}::integer"
+    return f"{fenced_once(rule, x=number)}::integer"
 
 
 @compiles(PlaceWithin, "sqlite")
 def _within_sqlite(element: PlaceWithin, compiler: SQLCompiler, **kw: Any) -> str:
     return f"max(0, min({_parts(element, compiler, **kw)[0]}, {LONGEST}))"
-
-
-class ExactInteger(FunctionElement[int]):
-    """The literal sign `+ - * / %` and two whole numbers; cut towards zero, never an overflow."""
-
-    inherit_cache = True
-    type = BigInteger()
-
-
-@compiles(ExactInteger)
-def _exact(element: ExactInteger, compiler: SQLCompiler, **kw: Any) -> str:
-    sign, left, right = _parts(element, compiler, **kw)
-    function = {"(/)": "div", "(%)": "mod"}.get(sign.replace("%%", "%"))
-    if function:
-        return f"{function}({left}::numeric, nullif({right}::numeric, 0))"
-    return f"({left}::numeric {sign[1:-1]} {right}::numeric)"
-
-
-@compiles(ExactInteger, "sqlite")
-def _exact_sqlite(element: ExactInteger, compiler: SQLCompiler, **kw: Any) -> str:
-    sign, left, right = _parts(element, compiler, **kw)
-    return f"({left} {sign[1:-1]} {right})"
 
 
 class ExactSum(FunctionElement[float]):
@@ -391,31 +377,3 @@ def cut_text(text: Sql, start: Sql, length: Sql | None = None) -> Sql:
     if length is None:
         return func.substr(text, first, type_=Text())
     return func.substr(text, first, PlaceWithin(length), type_=Text())
-
-
-def _as_double(number: Sql) -> Sql:
-    # A bound value has no type of its own on PostgreSQL.
-    plain = isinstance(number.type, Double) and not isinstance(number, BindParameter)
-    return number if plain else cast(number, Double)
-
-
-def _divide(left: Sql, right: Sql) -> Sql:
-    divisor: Sql = func.nullif(_as_double(right), literal_column("0"), type_=Double())
-    return _as_double(left).op("/", return_type=Double())(divisor)
-
-
-def write_arithmetic(operator: str, left: Sql, right: Sql, *, whole: bool) -> Sql:
-    """The SQL of `add sub mul div divby mod`; `whole` when both sides are integers.
-
-    Source: OData URL Conventions 4.01, section 5.1.1.2
-    """
-    if operator == "divby":
-        return _divide(left, right)
-    signs = {"add": "+", "sub": "-", "mul": "*", "div": "/", "mod": "%"}
-    if whole:
-        return ExactInteger(literal_column(signs[operator]), left, right)
-    if operator == "div":
-        return _divide(left, right)
-    if operator == "mod":
-        return DecimalRemainder(left, right)
-    return _as_double(left).op(signs[operator], return_type=Double())(_as_double(right))

@@ -2,6 +2,7 @@
 
 from xml.etree import ElementTree
 
+import orjson
 import pytest
 from odata.metadata import MetaData
 from odatapy.edm.csdl import CsdlEntitySet
@@ -10,8 +11,11 @@ from odatapy.edm.xml_io import parse_metadata
 from app.base.config import Settings
 from app.catalog.fields import Type
 from app.catalog.index import DATASETS
+from app.odata.csdl import EDM
 from app.odata.feed import Feed, show_feed
-from app.odata.metadata import EDM, PLAIN_TYPES, write_metadata
+from app.odata.metadata import PLAIN_TYPES, make_model, write_metadata, write_metadata_json
+from app.odata.options import SYSTEM
+from app.query.delta import tracks_changes
 from tests.unit.odata.bookshop import shop
 
 SCOPES = frozenset({"read"})
@@ -49,9 +53,15 @@ def test_an_independent_reader_finds_every_set_key_and_property(feed: Feed) -> N
     (schema,) = parse_metadata(document(feed))
     types = {one.name: one for one in schema.entity_types}
     sets = entity_sets(feed)
-    assert list(sets) == [dataset.name for dataset in feed.datasets]
+    assert schema.entity_container is not None
+    singletons = {one.name for one in schema.entity_container.singletons}
+    assert singletons == {dataset.name for dataset in feed.datasets if dataset.singleton}
+    assert list(sets) == [dataset.name for dataset in feed.datasets if not dataset.singleton]
     for dataset in feed.datasets:
         found = types[dataset.entity]
+        if dataset.singleton:
+            assert found.key == []
+            continue
         assert str(sets[dataset.name].type) == f"fullcount.{dataset.entity}"
         assert [ref.name for ref in found.key] == list(dataset.key)
         assert [p.name for p in found.properties] == [f.name for f in dataset.fields]
@@ -126,7 +136,7 @@ def test_what_cannot_be_done_is_said() -> None:
     assert 'Property="NonFilterableProperties"' in text
     assert "<PropertyPath>tags</PropertyPath>" in text
     assert "NonExpandableProperties" not in text
-    assert 'Term="Capabilities.BatchSupported" Bool="false"' in text
+    assert 'Term="Capabilities.CrossJoinSupported" Bool="false"' in text
 
 
 def test_the_verdict_has_declared_terms() -> None:
@@ -134,6 +144,7 @@ def test_the_verdict_has_declared_terms() -> None:
     assert {one.name for one in schema.terms} == {
         "verdict",
         "reason",
+        "complete_through",
         "revision",
         "evaluated_at",
         "streams",
@@ -157,3 +168,64 @@ def test_facets_are_true() -> None:
     assert 'Name="genre" Type="fullcount.Genre"' in text
     assert '<Annotation Term="Measures.Unit" String="%"/>' in text
     assert "Books with &quot;titles&quot; &amp; &lt;tags&gt;." in text
+
+
+def test_annotations_of_each_set_tell_the_truth() -> None:
+    feed = product()
+    container = make_model(feed, Settings(_env_file=None))["fullcount"]["Container"]
+    for dataset in feed.datasets:
+        told = container[dataset.name]
+        expand = told["@Capabilities.ExpandRestrictions"]
+        assert expand["Expandable"] is bool(dataset.navigations)
+        assert told["@Capabilities.ReadRestrictions"] == {"Readable": True}
+        if dataset.singleton:
+            assert told["@Capabilities.UpdateRestrictions"] == {"Updatable": False}
+            continue
+        search = told["@Capabilities.SearchRestrictions"]
+        assert search["Searchable"] is bool(dataset.searchable)
+        tracking = told["@Capabilities.ChangeTracking"]
+        assert tracking["Supported"] is tracks_changes(dataset)
+        assert told["@Capabilities.ComputeSupported"] is ("compute" in SYSTEM)
+        for kind, name in (("Insert", "Insertable"), ("Delete", "Deletable")):
+            assert told[f"@Capabilities.{kind}Restrictions"] == {name: False}
+        names = [[one["Name"] for one in key["Key"]] for key in told.get("@Core.AlternateKeys", [])]
+        assert names == [list(key) for key in dataset.alternate_keys]
+
+
+def test_the_service_says_what_it_offers() -> None:
+    container = make_model(product(), Settings(_env_file=None))["fullcount"]["Container"]
+    batch = container["@Capabilities.BatchSupport"]
+    assert (batch["Supported"], batch["ContinueOnErrorSupported"]) == (True, True)
+    assert batch["SupportedFormats"] == ["multipart/mixed", "application/json"]
+    for term in ("AsynchronousRequests", "KeyAsSegment", "QuerySegment", "Batch"):
+        assert container[f"@Capabilities.{term}Supported"] is True
+    assert container["@Capabilities.CrossJoinSupported"] is False
+    assert container["@Core.ODataVersions"] == "4.0 4.01"
+
+
+@FEEDS
+def test_the_json_says_what_the_xml_says(feed: Feed) -> None:
+    model = orjson.loads(write_metadata_json(feed, version="4.01", limits=Settings(_env_file=None)))
+    schema = model["fullcount"]
+    for one in tree(feed).iter(f"{{{EDM}}}EntityType"):
+        told = schema[str(one.get("Name"))]
+        for kind in ("Property", "NavigationProperty"):
+            for part in one.findall(f"{{{EDM}}}{kind}"):
+                held = told[str(part.get("Name"))]
+                name = held.get("$Type", "Edm.String")
+                written = f"Collection({name})" if held.get("$Collection") else name
+                assert part.get("Type") == written
+                if kind == "Property":
+                    assert part.get("Nullable") == str(held.get("$Nullable", False)).lower()
+                assert part.get("MaxLength") == (str(held.get("$MaxLength", "")) or None)
+    for kind, has_rows in (("EntitySet", True), ("Singleton", False)):
+        for one in tree(feed).iter(f"{{{EDM}}}{kind}"):
+            told = schema["Container"][str(one.get("Name"))]
+            assert told.get("$Collection", False) is has_rows
+            assert told["$Type"] == one.get("EntityType" if has_rows else "Type")
+
+
+def test_alternate_keys_are_declared() -> None:
+    text = document(shop())
+    assert 'Term="Core.AlternateKeys"' in text
+    assert '<PropertyValue Property="Name" PropertyPath="title"/>' in text

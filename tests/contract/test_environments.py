@@ -24,8 +24,11 @@ CROSSINGS = {
     "a setting of the connection",
     "a worker that starts frees what a dead one held",
     "taking turns is all that environments share",
+    "each environment forgets by itself",
     "the sweep looks at each environment in turn",
     "pages are pulled for every environment, the longest due first",
+    "digests are folded for each environment in turn",
+    "what is said is kept for each in turn",
 }
 
 
@@ -47,8 +50,13 @@ def every_get(application: FastAPI) -> list[str]:
     """Every path that can be got, its parameters filled with what the first environment holds."""
     values = {
         "batch_id": "1",
+        "rebuild_id": "1",
+        "defect_id": "1",
+        "token": "not-a-receipt",
         "name": "LearnerProgress",
         "key_id": "AAAAAAAAAAAAAAAA",
+        "source": f"{MARK}-source",
+        "stream": "quest",
     }
     paths = []
     for path, methods in application.openapi()["paths"].items():
@@ -75,7 +83,9 @@ def test_the_owner_sees_its_marks_and_nobody_else_does(world: tuple[Caller, Call
         seen += MARK in owner.get(path).text
         response = other.get(path)
         assert response.status_code < 500, (path, response.text)
-        assert MARK not in response.text, path
+        # A refusal may repeat the word that the caller itself has said.
+        said = f"{MARK}-source" if MARK in path else "\0"
+        assert MARK not in response.text.replace(said, ""), path
     assert seen >= 10
 
 

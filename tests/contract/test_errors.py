@@ -12,6 +12,10 @@ from app.main import create_app
 from app.store.engine import Store
 from tests.contract.site import Site, an_event, open_site
 
+# The protocol is the same whatever the database; what differs there has its tests on both.
+pytestmark = pytest.mark.parametrize("store", ["sqlite"], indirect=True)
+
+
 MEMBERS = {"type", "title", "status", "detail", "code", "hint", "instance"}
 
 

@@ -9,9 +9,9 @@ import pytest
 from app.base.config import Settings
 from app.http.freshness import freshness_headers
 from app.ledger.facts import Freshness, StreamLag
+from app.ledger.standing import Standing
 from app.ledger.verdict import MANIFEST_MISSING, State, Verdict
 from app.store.engine import Store, transaction
-from app.store.sums import COUNTS
 from app.store.tables import Stream
 from app.store.tables.columns import table_of
 from tests.contract.site import Caller, an_event, open_site
@@ -110,16 +110,7 @@ def test_pending_work_shows_in_the_lag_of_its_stream_alone(caller: Caller) -> No
 
 def test_the_headers_stay_within_their_room_and_name_the_worst_first() -> None:
     def lag(name: str, state: State) -> StreamLag:
-        return StreamLag(
-            stream=name,
-            kind="module_type",
-            source="",
-            verdict=Verdict(state, MANIFEST_MISSING),
-            counts=dict.fromkeys(COUNTS, 0),
-            last_received_at=None,
-            last_applied_at=None,
-            processing_lag_s=None,
-        )
+        return StreamLag(name, "module_type", "", Standing(Verdict(state, MANIFEST_MISSING)))
 
     streams = (
         lag("worst", State.STALLED),
@@ -139,3 +130,12 @@ def test_an_error_that_never_became_a_question_claims_nothing(caller: Caller) ->
     response = caller.post("/v1/query", json={"dataset": "Nope"})
     assert response.status_code == 404
     assert "data-freshness" not in response.headers
+
+
+def test_a_page_of_another_origin_may_read_the_freshness(store: Store, settings: Settings) -> None:
+    allowed = settings.model_copy(update={"cors_origins": "https://bi.example"})
+    caller = open_site(store, allowed).caller("acme")
+    response = caller.get("/v1/reports/learner_progress", headers={"Origin": "https://bi.example"})
+    exposed = response.headers["access-control-expose-headers"]
+    for name in ("Data-Freshness", "Data-Freshness-Streams", "Data-Receipt", "Link", "ETag"):
+        assert name in exposed

@@ -1,47 +1,23 @@
-"""Independent clients read the feed from a real server: python-odata and odatapy."""
+"""Independent clients read the feed from a real server: python-odata, odatapy, sqlalchemy-odata."""
 
-import socket
-import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import pytest
 import requests
-import uvicorn
 from odata import ODataService
 from odatapy.client.client import EdmEnabledODataClient
 from odatapy.client.transport import HttpxTransport
+from sqlalchemy import create_engine, text
 
 from app.base.config import Settings
-from app.main import create_app
 from app.store.engine import Store
-from tests.contract.feed_rows import fill_feed
-
-
-@dataclass(frozen=True, slots=True)
-class ServedFeed:
-    """A running feed and a key to it."""
-
-    root: str
-    key: str
+from tests.contract.served_feed import ServedFeed, serve_feed
 
 
 @pytest.fixture
 def served(store: Store, settings: Settings) -> Iterator[ServedFeed]:
-    key = fill_feed(store).reader
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        listening.listen()
-        address = f"http://127.0.0.1:{listening.getsockname()[1]}"
-        limits = {"public_url": address, "limit_page_rows": 5}
-        application = create_app(settings.model_copy(update=limits), store=store, worker=False)
-        server = uvicorn.Server(uvicorn.Config(application, log_level="error", ws="none"))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
-        thread.start()
-        yield ServedFeed(f"{address}/odata/v4", key)
-        server.should_exit = True
-        thread.join(timeout=10)
-        assert not thread.is_alive()
+    with serve_feed(store, settings) as opened:
+        yield opened
 
 
 def test_python_odata_reads_the_feed(served: ServedFeed) -> None:
@@ -77,3 +53,20 @@ def test_odatapy_reads_the_feed(served: ServedFeed) -> None:
         assert len(list(client.iter_entities(uri))) == 23
         one = client.get_entity(client.entity_uri("Learners", 3))
         assert one.get_property("learner_key").value == "u/4'2"
+
+
+@pytest.mark.filterwarnings("ignore:The dbapi:sqlalchemy.exc.SADeprecationWarning")
+def test_sql_reads_the_feed_through_sqlalchemy_odata(served: ServedFeed) -> None:
+    pytest.importorskip("shillelagh_odata", reason="sqlalchemy-odata is not installed")
+    host = served.root.removeprefix("http://")
+    engine = create_engine(f"odata://anyone:{served.key}@{host}")
+    with engine.connect() as connection:
+        counted = connection.execute(
+            text('SELECT status, count(*) FROM "LearnerProgress" GROUP BY status')
+        )
+        assert sum(row[1] for row in counted) == 23
+        done = connection.execute(
+            text("SELECT assignment_id FROM \"LearnerProgress\" WHERE status = 'completed'")
+        )
+        assert sorted(int(row[0]) for row in done) == [3, 8, 13, 18, 23]
+    engine.dispose()

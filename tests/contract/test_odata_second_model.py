@@ -10,11 +10,15 @@ from starlette.routing import Mount
 from app.base.config import Settings
 from app.catalog.fields import Dataset, Field, Navigation, Role, Type
 from app.odata import routes
-from app.odata.routes import MOUNTED_AT, odata_application
+from app.odata.calls import MOUNTED_AT
+from app.odata.routes import odata_application
 from app.store.engine import Store
 from app.store.tables import Learner, Progress
 from app.store.tables.columns import table_of
 from tests.contract.feed_rows import LEARNERS, ROOT, fill_feed
+
+# The protocol is the same whatever the database; what differs there has its tests on both.
+pytestmark = pytest.mark.parametrize("store", ["sqlite"], indirect=True)
 
 
 def column(name: str, type_: Type, *, column: str, nullable: bool = False) -> Field:
@@ -129,6 +133,17 @@ def test_to_several_rows_is_expanded_as_the_way_itself_answers(client: TestClien
             "$top": "2",
         }
         assert row["works"] == client.get("Works", params=options).json()["value"]
+
+
+def test_every_address_of_a_row_leads_to_it(client: TestClient) -> None:
+    rows = client.get("Persons?$select=group").json()["value"]
+    found = [client.get(row["@odata.id"]).json()["code"] for row in rows]
+    assert sorted(found) == sorted(LEARNERS)
+    full = {"Accept": "application/json;odata.metadata=full"}
+    for row in client.get("Persons", headers=full).json()["value"]:
+        behind = client.get(row["works@odata.navigationLink"]).json()["value"]
+        assert {work["by"] for work in behind} <= {row["code"]}
+        assert client.get(f"{row['@odata.id']}/$ref").json()["@odata.id"] == row["@odata.id"]
 
 
 def test_every_key_in_the_context_can_be_asked_again(client: TestClient) -> None:

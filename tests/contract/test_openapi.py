@@ -9,6 +9,10 @@ from app.base.config import Settings
 from app.store.engine import Store
 from tests.contract.site import Caller, Site, an_event, open_site
 
+# The protocol is the same whatever the database; what differs there has its tests on both.
+pytestmark = pytest.mark.parametrize("store", ["sqlite"], indirect=True)
+
+
 PROMISED = {
     ("get", "/v1/event-types"),
     ("post", "/v1/events"),
@@ -28,6 +32,14 @@ PROMISED = {
     ("get", "/v1/environment"),
     ("get", "/v1/limits"),
     ("get", "/v1/streams"),
+    ("get", "/v1/streams/{source}/{stream}"),
+    ("put", "/v1/streams/{source}/{stream}"),
+    ("delete", "/v1/streams/{source}/{stream}"),
+    ("post", "/v1/sources/{source}/keys"),
+    ("post", "/v1/sources/{source}/seal"),
+    ("post", "/v1/manifests"),
+    ("post", "/v1/manifests/{manifest_id}/elements"),
+    ("post", "/v1/heartbeats"),
     ("get", "/healthz"),
     ("get", "/readyz"),
     ("get", "/metrics"),

@@ -20,6 +20,10 @@ from app.store.tables import Event, Progress
 from app.store.tables.columns import table_of
 from tests.contract.site import Caller, Site, open_site
 
+# The protocol is the same whatever the database; what differs there has its tests on both.
+pytestmark = pytest.mark.parametrize("store", ["sqlite"], indirect=True)
+
+
 ROOT = Path(__file__).resolve().parents[2]
 DATA = Path(os.environ.get("FULLCOUNT_TEST_DATA", ROOT.parent / "shared" / "data")) / "xapi"
 VERSION = {"X-Experience-API-Version": "1.0.3"}

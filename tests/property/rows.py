@@ -7,6 +7,7 @@ what a question must see in each, without asking any database.
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, date, datetime, timedelta
+from json import dumps, loads
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -16,6 +17,7 @@ from sqlmodel import SQLModel
 import app.store.tables  # noqa: F401 - fills the metadata
 from app.store.engine import Store, close_store, open_store, schema_transaction
 from app.store.tables import Learner, Module, Progress, Series, Team
+from app.store.tables.past import create_triggers
 from tests.builders import (
     NOON,
     a_database,
@@ -78,6 +80,7 @@ def open_world(databases: dict[str, str | None], *, folder: Path, template: str)
             if server_url is None:
                 with schema_transaction(stores[kind]) as connection:
                     SQLModel.metadata.create_all(connection)
+                    create_triggers(connection)
         rows = draw_rows(Random(7))
         environment_ids = {}
         for kind, store in stores.items():
@@ -117,6 +120,7 @@ def _module(number: int, chance: Random) -> dict[str, Any]:
         max_score=_maybe(chance, NUMBERS),
         published_at=_maybe(chance, MOMENTS),
         parts_count=chance.randrange(4),
+        tags=dumps(chance.sample(TEXTS, chance.randrange(3))),
         is_deleted=number == 3,
     )
 
@@ -182,7 +186,10 @@ OWN = [
 
 
 def fields_of(rows: Rows) -> dict[int, dict[str, Any]]:
-    """What each path gives, by assignment; deleted rows are not there, dead ends are null."""
+    """What each path gives, by assignment; deleted rows are not there, dead ends are null.
+
+    A path to several gives a list, of rows such as these or of texts.
+    """
     learners = {row["learner_key"]: row for row in rows[Learner]}
     modules = {row["module_key"]: row for row in rows[Module]}
     series = {row["series_key"]: row for row in rows[Series]}
@@ -205,6 +212,7 @@ def fields_of(rows: Rows) -> dict[int, dict[str, Any]]:
             "team_name": teams.get(learner.get("team_key"), {}).get("name"),
             "is_overdue": _is_overdue(row),
             "series/name": its_series.get("name"),
+            "module/tags": loads(kept_module.get("tags", "[]")),
             "module/max_score": kept_module.get("max_score"),
             "module/published_at": kept_module.get("published_at"),
             "module/name": kept_module.get("name"),
@@ -216,6 +224,9 @@ def fields_of(rows: Rows) -> dict[int, dict[str, Any]]:
                 "department"
             ),
         }
+    for row in fields.values():
+        others = fields.values() if row["learner_key"] in learners else ()
+        row["learner/progress"] = [o for o in others if o["learner_key"] == row["learner_key"]]
     return fields
 
 

@@ -7,10 +7,11 @@ from hypothesis import HealthCheck, example, given, note, settings
 
 from app.query.request import Request
 from tests.builders import ask, rows_of, some_settings
-from tests.property.expressions import Said, conditions
+from tests.property.conditions import conditions
+from tests.property.expressions import Row, Said
 from tests.property.rows import World
 
-EXAMPLES = int(os.environ.get("FULLCOUNT_FILTER_EXAMPLES", "300"))
+EXAMPLES = int(os.environ.get("FULLCOUNT_TEST_EXPRESSIONS", "2000"))
 ASKED = some_settings()
 
 
@@ -25,6 +26,21 @@ def found_by(world: World, kind: str, text: str) -> list[int]:
     return [row["assignment_id"] for row in rows_of(answer)]
 
 
+def overflows(row: Row) -> bool:
+    """What a double cannot hold is null, as is what is reckoned from null."""
+    return row["score"] is None or abs(row["score"]) > 1.7
+
+
+def is_tried_once(row: Row) -> bool:
+    """Two whole numbers that are one and the same double are told apart."""
+    return bool(row["attempts"] == 1)
+
+
+def is_tried_once_at_most(row: Row) -> bool:
+    """Likewise, beside half a number."""
+    return bool(row["attempts"] <= 1)
+
+
 @settings(
     max_examples=EXAMPLES,
     deadline=None,
@@ -37,6 +53,10 @@ def found_by(world: World, kind: str, text: str) -> list[int]:
 @example(said=Said("not (null eq null)", lambda _: False))
 @example(said=Said("score in (null) or score in ()", lambda row: row["score"] is None))
 @example(said=Said("passed eq null", lambda row: row["passed"] is None))
+@example(said=Said("score mul 1e308 eq null", overflows))
+@example(said=Said("attempts mul 9007199254740993 eq 9007199254740993.0", is_tried_once))
+@example(said=Said("attempts mul 9007199254740993 lt 9007199254740993.5", is_tried_once_at_most))
+@example(said=Said("attempts lt 1e30 and attempts gt -1e30", lambda _: True))
 def test_every_database_finds_what_the_rules_say(world: World, said: Said) -> None:
     note(said.text)
     expected = [number for number, row in world.fields.items() if said.of(row) is True]

@@ -8,7 +8,8 @@ from odata_query import ast
 from odata_query.grammar import ODataLexer, ODataParser
 
 from app.base.errors import AppError
-from app.query.grammar import Chain, parse_expression
+from app.query.grammar import parse_expression
+from app.query.nodes import Chain
 
 NAMES = st.sampled_from(["a", "b", "score", "is_overdue", "module/name", "x/y/z"])
 LITERALS = st.one_of(

@@ -26,11 +26,13 @@ from app.intake.sources import add_source
 from app.processing.drain import drain_all
 from app.query.request import Request
 from app.store.engine import open_store, schema_transaction, transaction
+from app.store.tables.past import create_triggers
 from tests.builders import an_environment, an_event, ask, rows_of, some_settings
 
 store = open_store("sqlite:///" + sys.argv[1])
 with schema_transaction(store) as connection:
     SQLModel.metadata.create_all(connection)
+    create_triggers(connection)
 environment_id = an_environment(store)
 with transaction(store) as connection:
     add_source(connection, environment_id, source_key="lms")

@@ -13,7 +13,8 @@ from sqlalchemy import update
 
 from app.base.clock import now
 from app.base.config import Settings
-from app.base.observe import Fact, PagePulled, listening
+from app.base.facts import Fact, PagePulled
+from app.base.observe import listening
 from app.intake import pull
 from app.intake.pull import claim_feed, pull_once
 from app.intake.sources import add_source, list_sources, seal_source

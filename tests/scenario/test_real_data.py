@@ -4,6 +4,7 @@ Data: OULAD, Kuzilek et al. 2017, CC BY 4.0, changed (docs/mapping-oulad.md).
 """
 
 from collections.abc import Iterator
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
@@ -139,3 +140,15 @@ def test_every_real_event_keeps_the_id_of_its_row(mapped: duckdb.DuckDBPyConnect
     ).fetchone()
 
     assert strangers == (0,)
+
+
+def test_every_kind_of_figure_is_compared_on_the_small_environments(
+    mapped: duckdb.DuckDBPyConnection,
+) -> None:
+    expected = [
+        asdict(figures)
+        for name in SMALL_ENVIRONMENTS
+        for figures in expected_figures(mapped, name, as_of=AS_OF[1])
+    ]
+
+    assert [name for name in expected[0] if not any(one[name] for one in expected)] == []

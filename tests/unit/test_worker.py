@@ -5,14 +5,18 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from app.base.config import Settings
 from app.base.errors import StoreBusy
-from app.base.observe import Fact, QuantumApplied, SweepDone, WorkerFailed, WorkerStopped, listening
+from app.base.facts import AlarmRaised, Fact, QuantumApplied, SweepDone, WorkerFailed, WorkerStopped
+from app.base.observe import listening
 from app.intake.accept import accept_items
 from app.intake.sources import add_source
 from app.processing.queue import claim_turn
 from app.store.engine import Store, transaction
+from app.store.tables import Tally
+from app.store.tables.columns import table_of
 from app.worker import Worker
 from tests.builders import an_environment, an_event
 
@@ -78,4 +82,17 @@ def test_a_worker_that_cannot_reach_the_store_says_so_and_goes_on(
     worker.start()
     assert wait_for(WorkerFailed).error == "StoreBusy: locked"
     assert wait_for(QuantumApplied).event_count == 1
+    worker.stop()
+
+
+def test_a_worker_watches_the_books(store: Store, settings: Settings, wait_for: Wait) -> None:
+    send(store, settings)
+    tally = table_of(Tally)
+    with transaction(store) as connection:
+        connection.execute(
+            update(tally).where(tally.c.environment_id == 1).values(received=tally.c.received + 1)
+        )
+    worker = Worker(store, settings)
+    worker.start()
+    assert wait_for(AlarmRaised).kind == "books_unbalanced"
     worker.stop()

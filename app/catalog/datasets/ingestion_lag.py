@@ -18,15 +18,7 @@ def _lag_s(name: str, label: str, description: str) -> Field:
     return number(name, label, description, unit="s")
 
 
-_JUDGED = (
-    Field(
-        "kind",
-        Type.ENUM,
-        "Kind",
-        "module_type, people, catalog or assignments.",
-        nullable=False,
-        enumeration=STREAM_KIND,
-    ),
+JUDGED_TOGETHER = (
     Field(
         "verdict",
         Type.ENUM,
@@ -42,6 +34,25 @@ _JUDGED = (
     ),
     moment("confirmed_through", "Confirmed through", "An independent snapshot agreed up to here."),
     _lag_s("data_lag_s", "Data lag", "Now less complete_through; null while that is unknown."),
+    count(
+        "missing",
+        "Missing",
+        "Declared and not applied; null while nothing is declared.",
+        nullable=True,
+    ),
+    replace(text("assurance", "Assurance", "What the evidence was counted from."), max_length=40),
+    moment("evaluated_at", "Evaluated at", "When this was judged.", nullable=False),
+)
+_JUDGED = (
+    Field(
+        "kind",
+        Type.ENUM,
+        "Kind",
+        "module_type, people, catalog or assignments.",
+        nullable=False,
+        enumeration=STREAM_KIND,
+    ),
+    *JUDGED_TOGETHER,
     _lag_s("generation_lag_s", "Generation lag", "Recorded until handed over; null while unknown."),
     _lag_s("transport_lag_s", "Transport lag", "Handed over until received; null while unknown."),
     _lag_s("processing_lag_s", "Processing lag", "Age of the oldest event not applied yet."),
@@ -50,12 +61,6 @@ _JUDGED = (
     count("declared", "Declared", "Events the source says it made.", nullable=True),
     count("received", "Received", "Items that came in."),
     count("applied", "Applied", "Events visible in answers, superseded ones among them."),
-    count(
-        "missing",
-        "Missing",
-        "Declared and not applied; null while nothing is declared.",
-        nullable=True,
-    ),
     count(
         "surplus",
         "Surplus",
@@ -67,10 +72,8 @@ _JUDGED = (
     count("quarantined", "Quarantined", "Items on the shelf: rejected and conflicting."),
     count("pending", "Pending", "Accepted and not applied yet."),
     count("dead", "Dead", "Events that could not be applied."),
-    replace(text("assurance", "Assurance", "What the evidence was counted from."), max_length=40),
     moment("last_received_at", "Last received at", "When the latest item came in."),
     moment("last_applied_at", "Last applied at", "When an event was last applied."),
-    moment("evaluated_at", "Evaluated at", "When this was judged.", nullable=False),
 )
 
 INGESTION_LAG = Dataset(

@@ -47,7 +47,11 @@ def _join_team(frame: Frame, team: FromClause) -> ColumnElement[bool]:
 
 def _join_place(frame: Frame, place: FromClause) -> ColumnElement[bool]:
     row = frame.base.c
-    return and_(place.c.series_key == row.series_key, place.c.module_key == row.module_key)
+    return and_(
+        place.c.series_key == row.series_key,
+        place.c.module_key == row.module_key,
+        place.c.is_deleted.is_(False),
+    )
 
 
 def _series_key(frame: Frame) -> ColumnElement[Any]:
@@ -274,6 +278,7 @@ LEARNER_PROGRESS = Dataset(
         CHANGED_AT,
         REVISION,
     ),
+    searchable=("learner_key", "module_key", "module_name", "series_name", "team_name"),
 )
 
 ASSIGNMENTS = Dataset(
@@ -298,4 +303,5 @@ ASSIGNMENTS = Dataset(
         CHANGED_AT,
         REVISION,
     ),
+    searchable=("learner_key", "module_key", "reason"),
 )

@@ -1,6 +1,8 @@
-"""Modules, their parts, and series."""
+"""Modules, their parts, series, and the places of modules in them."""
 
 from dataclasses import replace
+
+from sqlalchemy import ColumnElement, FromClause
 
 from app.catalog.datasets.shared import (
     CHANGED_AT,
@@ -17,9 +19,14 @@ from app.catalog.datasets.shared import (
     text,
 )
 from app.catalog.enumerations import MODULE_TYPE
-from app.catalog.fields import Dataset, Field, Navigation, Type
-from app.store.tables import Module, Part, Series
+from app.catalog.fields import Dataset, Field, Frame, Join, Navigation, Type
+from app.store.tables import Module, Part, Series, SeriesModule
 from app.store.tables.columns import table_of
+
+
+def _join_series(frame: Frame, series: FromClause) -> ColumnElement[bool]:
+    return series.c.series_key == frame.base.c.series_key
+
 
 MODULES = Dataset(
     name="Modules",
@@ -28,6 +35,7 @@ MODULES = Dataset(
     description="What can be learnt.",
     table=table_of(Module),
     key=("module_id",),
+    alternate_keys=(("module_key",),),
     navigations=(
         Navigation(
             "parts",
@@ -49,6 +57,22 @@ MODULES = Dataset(
             "Sessions",
             (("module_key", "module_key"),),
             "When it is taught.",
+            many=True,
+            partner="module",
+        ),
+        Navigation(
+            "series",
+            "SeriesModules",
+            (("module_key", "module_key"),),
+            "Its places in series.",
+            many=True,
+            partner="module",
+        ),
+        Navigation(
+            "feedback",
+            "Feedback",
+            (("module_key", "module_key"),),
+            "What learners think of it.",
             many=True,
             partner="module",
         ),
@@ -85,6 +109,7 @@ MODULES = Dataset(
         CHANGED_AT,
         REVISION,
     ),
+    searchable=("module_key", "name"),
 )
 
 MODULE_PARTS = Dataset(
@@ -97,6 +122,14 @@ MODULE_PARTS = Dataset(
     navigations=(
         Navigation(
             "module", "Modules", (("module_key", "module_key"),), "The module.", partner="parts"
+        ),
+        Navigation(
+            "progress",
+            "PartProgress",
+            (("module_key", "module_key"), ("part_key", "part_key")),
+            "How far each learner got with it.",
+            many=True,
+            partner="part",
         ),
     ),
     streams=("catalog",),
@@ -119,6 +152,7 @@ MODULE_PARTS = Dataset(
         CHANGED_AT,
         REVISION,
     ),
+    searchable=("part_key", "title"),
 )
 
 SERIES = Dataset(
@@ -128,6 +162,7 @@ SERIES = Dataset(
     description="Ordered sets of modules.",
     table=table_of(Series),
     key=("series_id",),
+    alternate_keys=(("series_key",),),
     navigations=(
         Navigation(
             "progress",
@@ -135,6 +170,14 @@ SERIES = Dataset(
             (("series_key", "series_key"),),
             "What was assigned in it.",
             many=True,
+        ),
+        Navigation(
+            "modules",
+            "SeriesModules",
+            (("series_key", "series_key"),),
+            "The modules in it, with their places.",
+            many=True,
+            partner="series",
         ),
     ),
     streams=("catalog",),
@@ -149,5 +192,38 @@ SERIES = Dataset(
         EVENTS_COUNT,
         CHANGED_AT,
         REVISION,
+    ),
+    searchable=("series_key", "name"),
+)
+
+SERIES_MODULES = Dataset(
+    name="SeriesModules",
+    entity="SeriesModule",
+    label="Modules in series",
+    description="Which modules a series is made of, in which order.",
+    table=table_of(SeriesModule),
+    where=not_deleted,
+    key=("series_key", "module_key"),
+    joins=(Join("series", table_of(Series), _join_series, streams=("catalog",)),),
+    navigations=(
+        Navigation(
+            "series", "Series", (("series_key", "series_key"),), "The series.", partner="modules"
+        ),
+        Navigation(
+            "module", "Modules", (("module_key", "module_key"),), "The module.", partner="series"
+        ),
+    ),
+    streams=("catalog",),
+    fields=(
+        key_text("series_key", "Series", "The series, by the source's key."),
+        key_text("module_key", "Module", "The module, by the source's key."),
+        count("position", "Position", "Its place in the series."),
+        flag("required", "Required", "Does the series require it?"),
+        replace(CHANGED_AT, via="series", description="When the series last changed here."),
+        replace(
+            REVISION,
+            via="series",
+            description="The environment's revision that last changed the series.",
+        ),
     ),
 )

@@ -53,6 +53,7 @@ LEARNERS = Dataset(
     description="The people who learn. Names and addresses need a key with scope pii.",
     table=table_of(Learner),
     key=("learner_id",),
+    alternate_keys=(("learner_key",),),
     joins=(Join("profile", table_of(LearnerProfile), _join_profile, streams=("people",)),),
     navigations=(
         Navigation(
@@ -94,6 +95,14 @@ LEARNERS = Dataset(
             partner="learner",
         ),
         Navigation(
+            "feedback",
+            "Feedback",
+            (("learner_key", "learner_key"),),
+            "What this learner thinks of modules and sessions.",
+            many=True,
+            partner="learner",
+        ),
+        Navigation(
             "progress",
             "LearnerProgress",
             (("learner_key", "learner_key"),),
@@ -124,6 +133,15 @@ LEARNERS = Dataset(
         CHANGED_AT,
         REVISION,
     ),
+    searchable=(
+        "learner_key",
+        "display_name",
+        "email",
+        "employee_no",
+        "department",
+        "location",
+        "job_title",
+    ),
 )
 
 TEAMS = Dataset(
@@ -133,6 +151,7 @@ TEAMS = Dataset(
     description="Teams, groups, organisational units and cohorts.",
     table=table_of(Team),
     key=("team_id",),
+    alternate_keys=(("team_key",),),
     navigations=(
         Navigation(
             "parent",
@@ -183,6 +202,7 @@ TEAMS = Dataset(
         CHANGED_AT,
         REVISION,
     ),
+    searchable=("team_key", "name"),
 )
 
 MEMBERSHIPS = Dataset(

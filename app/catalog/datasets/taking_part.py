@@ -3,8 +3,13 @@
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, FromClause, and_, case, func, or_, select
+from sqlalchemy import ColumnElement, FromClause, case, func, or_
 
+from app.catalog.datasets.session_measures import (
+    SESSION_FACTS,
+    SESSION_MEASURES,
+    count_places,
+)
 from app.catalog.datasets.shared import (
     CHANGED_AT,
     REVISION,
@@ -31,32 +36,16 @@ _SESSION_STREAMS = tuple(
 _PRESENT = ("attended", "partial")
 
 
-def _count_places(frame: Frame, *, column: str, words: tuple[str, ...]) -> ColumnElement[Any]:
-    """Count the enrolments of a session whose column holds one of these words."""
-    place = table_of(Enrolment).alias()
-    row = frame.base.c
-    counted = (
-        select(func.count())
-        .select_from(place)
-        .where(
-            and_(
-                place.c.environment_id == frame.environment_id,
-                place.c.module_key == row.module_key,
-                place.c.session_key == row.session_key,
-                place.c.is_deleted.is_(False),
-                or_(*(place.c[column] == word for word in words)),
-            )
-        )
-    )
-    return counted.correlate(frame.base).scalar_subquery()
+def _is_present(place: FromClause, _frame: Frame) -> ColumnElement[bool]:
+    return or_(*(place.c.outcome == word for word in _PRESENT))
 
 
 def _enrolled_count(frame: Frame) -> ColumnElement[Any]:
-    return _count_places(frame, column="status", words=("registered",))
+    return count_places(frame, lambda place, _: place.c.status == "registered")
 
 
 def _attended_count(frame: Frame) -> ColumnElement[Any]:
-    return _count_places(frame, column="outcome", words=_PRESENT)
+    return count_places(frame, _is_present)
 
 
 def _join_certification(frame: Frame, certification: FromClause) -> ColumnElement[bool]:
@@ -102,6 +91,7 @@ SESSIONS = Dataset(
     description="Dated meetings of modules.",
     table=table_of(TrainingSession),
     key=("session_id",),
+    alternate_keys=(("module_key", "session_key"),),
     navigations=(
         replace(_TO_MODULE, partner="sessions"),
         Navigation("instructor", "Learners", (("instructor_key", "learner_key"),), "Who teaches."),
@@ -113,7 +103,17 @@ SESSIONS = Dataset(
             many=True,
             partner="session",
         ),
+        Navigation(
+            "feedback",
+            "Feedback",
+            _SESSION_PAIRS,
+            "What learners think of it.",
+            many=True,
+            partner="session",
+        ),
     ),
+    measures=SESSION_MEASURES,
+    measured=SESSION_FACTS,
     streams=("catalog", *_SESSION_STREAMS),
     where=not_deleted,
     fields=(
@@ -138,6 +138,7 @@ SESSIONS = Dataset(
         CHANGED_AT,
         REVISION,
     ),
+    searchable=("session_key", "module_key", "location"),
 )
 
 SESSION_ATTENDANCE = Dataset(
@@ -192,6 +193,7 @@ CERTIFICATIONS = Dataset(
     description="Certificates that can be awarded.",
     table=table_of(Certification),
     key=("certification_id",),
+    alternate_keys=(("certification_key",),),
     navigations=(
         Navigation("series", "Series", (("series_key", "series_key"),), "What leads to it."),
         Navigation(
@@ -216,6 +218,7 @@ CERTIFICATIONS = Dataset(
         CHANGED_AT,
         REVISION,
     ),
+    searchable=("certification_key", "name"),
 )
 
 CERTIFICATION_AWARDS = Dataset(

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from sqlalchemy import ColumnElement, FromClause
+from sqlalchemy import ColumnElement, FromClause, and_
 
 from app.catalog.datasets.shared import (
     CHANGED_AT,
@@ -17,17 +17,24 @@ from app.catalog.datasets.shared import (
 )
 from app.catalog.datasets.work_measures import (
     ACTIVITY_MEASURES,
+    ANSWER_FACTS,
+    ANSWER_MEASURES,
     SIGN_OFF_FACTS,
     SIGN_OFF_MEASURES,
 )
 from app.catalog.enumerations import MODULE_TYPE
 from app.catalog.fields import Dataset, Field, Frame, Join, Navigation, Type
-from app.store.tables import Activity, PartProgress, PointsEntry, Progress, Signoff
+from app.store.tables import Activity, Part, PartProgress, PointsEntry, Progress, Signoff
 from app.store.tables.columns import table_of
 
 
 def _join_assignment(frame: Frame, progress: FromClause) -> ColumnElement[bool]:
     return progress.c.assignment_id == frame.base.c.assignment_id
+
+
+def _join_part(frame: Frame, part: FromClause) -> ColumnElement[bool]:
+    module_key = frame.join("progress").c.module_key
+    return and_(part.c.module_key == module_key, part.c.part_key == frame.base.c.part_key)
 
 
 OF_ASSIGNMENT = Join("progress", table_of(Progress), _join_assignment)
@@ -72,8 +79,15 @@ PART_PROGRESS = Dataset(
     description="How far each learner got with each part of an assignment.",
     table=table_of(PartProgress),
     key=("part_progress_id",),
-    joins=(OF_ASSIGNMENT,),
-    navigations=(replace(TO_ASSIGNMENT, partner="parts"), TO_LEARNER, TO_MODULE, _TO_PART),
+    joins=(OF_ASSIGNMENT, Join("part", table_of(Part), _join_part, streams=("catalog",))),
+    navigations=(
+        replace(TO_ASSIGNMENT, partner="parts"),
+        TO_LEARNER,
+        TO_MODULE,
+        replace(_TO_PART, partner="progress"),
+    ),
+    measures=ANSWER_MEASURES,
+    measured=ANSWER_FACTS,
     module_type_field="module_type",
     where=not_deleted,
     fields=(

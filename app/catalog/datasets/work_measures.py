@@ -1,8 +1,8 @@
-"""Numbers about sign-offs, activity and attendance: what each measure counts, adds or divides."""
+"""Numbers about parts, sign-offs, activity and attendance: what each measure counts or adds."""
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, Double, case, cast
+from sqlalchemy import ColumnElement, Double, and_, case, cast, func, or_
 
 from app.catalog.fields import Field, Frame, Measure, Role, Type
 from app.store.days import SecondsFrom
@@ -18,6 +18,71 @@ def _hours_to_decide(frame: Frame) -> ColumnElement[Any]:
     hours = SecondsFrom(row.submitted_at, row.decided_at) / cast(3600, Double())
     return case((row.decided_at <= frame.as_of, hours))
 
+
+def _answered_at(frame: Frame) -> ColumnElement[Any]:
+    """When a part was done; of a rejected one only the first sign of it is known."""
+    row = frame.base.c
+    answered = or_(row.status == "done", row.status == "rejected")
+    return case((answered, func.coalesce(row.done_at, row.reached_at, type_=row.reached_at.type)))
+
+
+def _is_correct(frame: Frame) -> ColumnElement[Any]:
+    """1 or 0; by the score where one is stated, else by the part's being done."""
+    row, part = frame.base.c, frame.join("part").c
+    score = func.coalesce(row.score, row.points)
+    right = and_(
+        row.status == "done",
+        or_(score.is_(None), and_(score > 0, score >= func.coalesce(part.max_points, score))),
+    )
+    return case((_answered_at(frame) <= frame.as_of, case((right, 1), else_=0)))
+
+
+def _answer_s(frame: Frame) -> ColumnElement[Any]:
+    return case((_answered_at(frame) <= frame.as_of, frame.base.c.time_spent_s))
+
+
+ANSWER_FACTS = (
+    Field(
+        "is_correct",
+        Type.INT,
+        "Correct",
+        "1 when done with all its points, 0 when rejected or done with fewer, null until answered;"
+        " without a stated score, done is correct; without known points, any score above 0 is.",
+        role=Role.MEASURE,
+        sql=_is_correct,
+        joins=("part",),
+    ),
+    Field(
+        "answer_s",
+        Type.INT,
+        "Time to answer",
+        "The seconds stated last, of answered parts.",
+        role=Role.MEASURE,
+        unit="s",
+        sql=_answer_s,
+    ),
+    Field(
+        "assignment_score_percent",
+        Type.NUMBER,
+        "Score of the assignment",
+        "The latest score of the whole assignment, out of 100.",
+        role=Role.MEASURE,
+        unit="percent",
+        via="progress",
+        column="last_score_percent",
+    ),
+)
+ANSWER_MEASURES = (
+    Measure("answered", "Answered", "Done or rejected by then.", where="is_correct ne null"),
+    Measure("correct", "Correct", "Answered correctly by then.", where="is_correct eq 1"),
+    Measure(
+        "difficulty",
+        "Difficulty",
+        "correct / answered: the lower, the harder; null when nothing is answered.",
+        numerator="correct",
+        denominator="answered",
+    ),
+)
 
 SIGN_OFF_FACTS = (
     Field(

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import Index, UniqueConstraint
+from sqlalchemy import ColumnElement, FromClause, Index, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
 from app.store.tables.columns import Long, UtcDateTime
@@ -16,10 +16,16 @@ class Instance(SQLModel, table=True):
 
 
 class Environment(SQLModel, table=True):
-    """A tenant's closed space, with its two commit-ordered counters.
+    """A tenant's closed space, with its commit-ordered counters.
 
+    environment_id: negative for the shadow in which a rebuild of that environment folds
     last_seq: the newest journal number, gapless
     last_revision: the newest revision of its projections
+    oldest_revision: the oldest one that can still be asked for; replaced rows before it are gone
+    last_delta_id: the newest number of a bucket's delta
+    last_evidence_id: rises with every change of what verdicts rest on; they are kept until it does
+    canary_heard, canary_through: how many heartbeats were heard, and how many of these came through
+        the queue; canary_since: since when the oldest that is not through has waited
     """
 
     environment_id: int = Field(primary_key=True, sa_type=Long)
@@ -30,8 +36,19 @@ class Environment(SQLModel, table=True):
     last_seq: int = Field(default=0, sa_type=Long)
     last_revision: int = Field(default=0, sa_type=Long)
     created_at: datetime = Field(sa_type=UtcDateTime)
+    last_delta_id: int = Field(default=0, sa_type=Long, sa_column_kwargs={"server_default": "0"})
+    last_evidence_id: int = Field(default=0, sa_type=Long, sa_column_kwargs={"server_default": "0"})
+    oldest_revision: int = Field(default=0, sa_type=Long, sa_column_kwargs={"server_default": "0"})
+    canary_heard: int = Field(default=0, sa_type=Long, sa_column_kwargs={"server_default": "0"})
+    canary_through: int = Field(default=0, sa_type=Long, sa_column_kwargs={"server_default": "0"})
+    canary_since: datetime | None = Field(default=None, sa_type=UtcDateTime)
 
     __table_args__ = (UniqueConstraint("environment_key"),)
+
+
+def is_open(environment: FromClause) -> ColumnElement[bool]:
+    """Whether keys may name an environment; the shadow of a rebuild has a negative number."""
+    return environment.c.environment_id > 0
 
 
 class ApiKey(SQLModel, table=True):
@@ -59,10 +76,7 @@ class ApiKey(SQLModel, table=True):
 
 
 class Source(SQLModel, table=True):
-    """A system that sends events into one environment.
-
-    digest_key_id, digest_secret: the key of its evidence (docs/completeness.md)
-    """
+    """A system that sends events into one environment; its evidence's keys are SourceKey rows."""
 
     environment_id: int = Field(
         primary_key=True, sa_type=Long, foreign_key="environment.environment_id"
@@ -71,8 +85,6 @@ class Source(SQLModel, table=True):
     source_key: str = Field(max_length=200)
     kind: str = Field(default="push", max_length=20)
     takes_occurred_at: bool = Field(default=False)
-    digest_key_id: str = Field(max_length=32)
-    digest_secret: bytes
     created_at: datetime = Field(sa_type=UtcDateTime)
     sealed_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
 

@@ -70,6 +70,7 @@ class Event(SQLModel, table=True):
     data: the event's data as JSON text, keys sorted
     extras: further envelope attributes as JSON text, or null
     disposition: pending 0, applied 1, superseded 2, dead 3, waived 4, erased 5
+    element: its 32 bytes in the digests of its bucket (docs/completeness.md, "Elements")
     """
 
     environment_id: int = Field(
@@ -94,6 +95,7 @@ class Event(SQLModel, table=True):
     disposition: int = Field(default=PENDING)
     winner_seq: int | None = Field(default=None, sa_type=Long)
     error: str | None = Field(default=None, max_length=500)
+    element: bytes | None = None
 
     __table_args__ = (
         Index("uq_event_identity", "environment_id", "source_id", "event_id", unique=True),
@@ -107,6 +109,14 @@ class Event(SQLModel, table=True):
             sqlite_where=text("disposition = 0"),
             postgresql_where=text("disposition = 0"),
         ),
+        Index(
+            "ix_event_dead",
+            "environment_id",
+            "entity_key",
+            "seq",
+            sqlite_where=text("disposition = 3"),
+            postgresql_where=text("disposition = 3"),
+        ),
     )
 
 
@@ -116,6 +126,7 @@ class Quarantine(SQLModel, table=True):
     item: the item as it came, as text
     problems: JSON list of {path, message}
     winner_seq: the accepted event that a conflicting item collides with
+    recorded_at: when the system of record stored it, if that can be told
     """
 
     environment_id: int = Field(
@@ -132,3 +143,8 @@ class Quarantine(SQLModel, table=True):
     item: str = Field(sa_type=Text)
     winner_seq: int | None = Field(default=None, sa_type=Long)
     received_at: datetime = Field(sa_type=UtcDateTime)
+    recorded_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+
+    __table_args__ = (
+        Index("ix_quarantine_recorded", "environment_id", "source_key", "stream", "recorded_at"),
+    )

@@ -96,6 +96,9 @@ class SeriesModule(SQLModel, table=True):
     module_key: str = Field(primary_key=True, max_length=200)
     position: int = Field(sa_type=Long)
     required: bool = Field(default=True)
+    revision: int = Field(sa_type=Long)
+    changed_at: datetime = Field(sa_type=UtcDateTime)
+    is_deleted: bool = Field(default=False)
 
     __table_args__ = (Index(None, "environment_id", "module_key"),)
 

@@ -1,4 +1,4 @@
-"""Learners, their profiles apart, teams and memberships."""
+"""Learners, their profiles apart, their attributes' types, teams and memberships."""
 
 from datetime import datetime
 
@@ -51,6 +51,25 @@ class LearnerProfile(SQLModel, table=True):
     display_name: str | None = Field(default=None, max_length=2000)
     email: str | None = Field(default=None, max_length=2000)
     employee_no: str | None = Field(default=None, max_length=2000)
+    revision: int = Field(sa_type=Long)
+    changed_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class LearnerAttribute(SQLModel, table=True):
+    """A custom attribute that learners of an environment have.
+
+    kind: of all values ever told: text, number, bool or date; text when they are not alike
+    """
+
+    __tablename__ = "learner_attribute"
+
+    environment_id: int = Field(
+        primary_key=True, sa_type=Long, foreign_key="environment.environment_id"
+    )
+    code: str = Field(primary_key=True, max_length=200)
+    kind: str = Field(max_length=10)
+    revision: int = Field(sa_type=Long)
+    changed_at: datetime = Field(sa_type=UtcDateTime)
 
 
 class Team(SQLModel, table=True):

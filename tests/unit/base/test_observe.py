@@ -6,15 +6,9 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
-from app.base.observe import (
-    BatchAccepted,
-    Fact,
-    SweepRepaired,
-    configure_logs,
-    listening,
-    metrics_text,
-    observe,
-)
+from app.base.facts import BatchAccepted, Fact, SweepRepaired
+from app.base.metrics import metrics_text
+from app.base.observe import configure_logs, listening, observe
 
 FATE = BatchAccepted(
     77,

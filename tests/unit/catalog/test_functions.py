@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from math import ceil, floor, fmod
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,8 +23,8 @@ from sqlalchemy.dialects import sqlite
 from app.catalog.fields import Type
 from app.catalog.functions import AGGREGATES, FUNCTIONS, aggregate_named, function_named
 from app.store.aggregates import add_aggregates
+from app.store.arithmetic import add_arithmetic, write_arithmetic
 from app.store.tables.columns import UtcDateTime
-from app.store.words import write_arithmetic
 
 TYPES: dict[Type, Any] = {
     Type.TEXT: Text(),
@@ -31,6 +32,7 @@ TYPES: dict[Type, Any] = {
     Type.NUMBER: Double(),
     Type.TIME: UtcDateTime(),
     Type.DATE: Text(),
+    Type.SPAN: BigInteger(),
 }
 TEXTS = ["", "a", "abc", "ABC", "Müller", "50%_x", "a'b", "bc", "%", "_", "😀x", "\\", "aXbX"]
 NUMBERS = [0.0, 0.4, 0.5, 1.5, 2.5, -0.2, -0.5, -1.5, -2.5, 1e-9, 99.95, 4503599627370497.0, -1e300]
@@ -47,6 +49,7 @@ def connection(database_url: str) -> Iterator[Connection]:
     with engine.connect() as opened:
         if engine.dialect.name == "sqlite":
             add_aggregates(opened.connection.dbapi_connection)
+            add_arithmetic(opened.connection.dbapi_connection)
         yield opened
     engine.dispose()
 
@@ -212,7 +215,11 @@ def gather(connection: Connection, name: str, values: list[Any], kind: Type) -> 
     rows = union_all(
         *(select(cast(bound(v, kind), TYPES[kind]).label("value")) for v in values)
     ).subquery()
-    return connection.execute(select(row.sql(rows.c.value, kind))).scalar_one()
+    second: tuple[Any, ...] = ()
+    if row.beside:
+        other = 1.5 if Type.NUMBER in row.beside else MOMENTS[0]
+        second = (cast(bound(other, kind_of(other)), TYPES[kind_of(other)]),)
+    return connection.execute(select(row.sql(rows.c.value, kind, *second))).scalar_one()
 
 
 def test_sums_of_decimals_are_exact_in_any_order(connection: Connection) -> None:
@@ -243,6 +250,10 @@ def test_aggregates_leave_nulls_out(connection: Connection) -> None:
         "p10": None,
         "p90": None,
         "deviation": None,
+        "first": None,
+        "last": None,
+        "correlation": None,
+        "share": None,
     }
 
 
@@ -254,3 +265,8 @@ def test_nesting_does_not_multiply_the_statement() -> None:
         assert row.sql is not None
         nested = write_arithmetic("mod", row.sql(nested), bound(7.5, Type.NUMBER), whole=False)
     assert len(str(select(nested).compile(dialect=sqlite.dialect()))) < 10_000
+
+
+def test_every_function_is_in_the_documentation() -> None:
+    page = (Path(__file__).parents[3] / "docs/expressions.md").read_text()
+    assert [row.name for row in FUNCTIONS if f"`{row.name}(" not in page] == []

@@ -59,11 +59,21 @@ def test_an_environment_gets_a_source_and_keys(shell: Shell) -> None:
     made = shell.ask("sources add legacy --environment acme")
     assert made.keys() == {"source", "key_id", "secret"}
     assert [row["source"] for row in shell.ask("sources list -e acme")["items"]] == ["legacy"]
-    assert "1 keys" in shell.run("keys list -e acme")
+    assert "1 key\n" in shell.run("keys list -e acme")
     shell.run(f"keys revoke {issued['key_id']} -e acme")
     assert shell.ask("keys list -e acme")["items"][0]["revoked_at"] is not None
     assert "Sealed legacy" in shell.run("sources seal legacy -e acme")
     assert shell.ask("sources list -e acme")["items"][0]["sealed_at"] is not None
+
+
+def test_an_environment_that_weighs_more_is_listed_so(shell: Shell) -> None:
+    shell.run("migrate")
+    shell.run("environments add acme")
+    shell.run("environments add other")
+    assert "acme weighs 3 from now on; it was 1." in shell.run("environments set acme --weight 3")
+    assert shell.ask("environments set acme --weight 4")["was"] == 3
+    weights = {row["environment"]: row["weight"] for row in shell.ask("environments list")["items"]}
+    assert weights == {"acme": 4, "other": 1}
 
 
 @pytest.mark.parametrize(
@@ -75,6 +85,9 @@ def test_an_environment_gets_a_source_and_keys(shell: Shell) -> None:
         ("keys add -e nope --scope read", 1, "environments list"),
         ("keys revoke nope -e acme", 1, "no key"),
         ("keys add -e acme", 2, "scope"),
+        ("environments set acme --weight 0", 2, "weight"),
+        ("environments set acme", 2, "weight"),
+        ("environments set nope --weight 2", 1, "environments list"),
         ("serve --port 99999", 2, "port"),
         ("nonsense", 2, "nonsense"),
     ],

@@ -11,7 +11,8 @@ from app.base.config import Settings
 from app.base.errors import NotEvents, StoreBusy, UnknownName
 from app.cli import ingest
 from app.cli.import_oulad import run_import
-from app.cli.oulad import events_of, read_presentations
+from app.cli.oulad import read_presentations
+from app.cli.oulad_events import events_of
 from app.intake.accept import accept_items
 from app.store.engine import close_store, open_store
 from app.store.migrate import migrate_store
@@ -72,25 +73,41 @@ def test_the_original_tables_become_the_events_of_the_mapping(tables: Path) -> N
     assert told.name == "oulad-aaa-2013j"
     events = events_of(told)
     short = [(e["type"], e["time"][:10], e["data"].get("module", "")[16:]) for e in events]
-    assert short[-14:] == [
+    assert short[13:17] == [
+        ("part.upserted", "2013-10-01", "coursework"),
+        ("part.upserted", "2013-10-01", "coursework"),
+        ("session.scheduled", "2013-10-09", "v52"),
+        ("session.scheduled", "2013-10-10", "v52"),
+    ]
+    assert short[30:] == [
         ("assignment.made", "2013-09-11", "course"),
         ("progress.completed", "2013-10-04", "a1"),
+        ("attempt.graded", "2013-10-04", "a1"),
         ("progress.advanced", "2013-10-04", "coursework"),
-        ("progress.started", "2013-10-05", "course"),
+        ("part.done", "2013-10-04", "coursework"),
+        ("activity.recorded", "2013-10-05", "course"),
         ("progress.completed", "2013-10-05", "v50"),
+        ("activity.recorded", "2013-10-05", "v50"),
         ("assignment.ended", "2013-10-06", "course"),
-        ("progress.started", "2013-10-07", "v50"),
+        ("activity.recorded", "2013-10-07", "v50"),
         ("progress.completed", "2013-10-09", "v52"),
+        ("attendance.marked", "2013-10-09", "v52"),
         ("progress.completed", "2013-10-10", "a1"),
+        ("attempt.graded", "2013-10-10", "a1"),
         ("progress.advanced", "2013-10-10", "coursework"),
-        ("progress.started", "2013-10-10", "v52"),
+        ("part.done", "2013-10-10", "coursework"),
+        ("attendance.marked", "2013-10-10", "v52"),
         ("progress.completed", "2013-10-31", "a2"),
+        ("attempt.submitted", "2013-10-31", "a2"),
         ("progress.completed", "2013-10-31", "coursework"),
+        ("part.done", "2013-10-31", "coursework"),
         ("progress.completed", "2014-01-09", "course"),
     ]
-    by_ref = {(e["data"].get("source_ref"), e["type"]): e["data"] for e in events}
-    assert by_ref["vle:resource:50", "progress.completed"]["clicks"] == 5
-    assert "score" not in by_ref["sa:2", "progress.completed"]
+    said = {(e["type"], e["data"].get("source_ref"), e["time"][:10]): e["data"] for e in events}
+    assert said["activity.recorded", "vle:resource:50", "2013-10-05"]["clicks"] == 5
+    assert said["attempt.graded", "sa:1", "2013-10-10"]["score"] == 80
+    assert said["part.done", "sa:2", "2013-10-31"]["part"] == "a2"
+    assert said["attendance.marked", "vle:ouelluminate:52", "2013-10-10"]["session"] == "2013-10-10"
     assert len({e["id"] for e in events}) == len(events)
 
 

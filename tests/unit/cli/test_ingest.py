@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from app.access.environments import add_environment
 from app.base.config import Settings
@@ -16,8 +17,11 @@ from app.cli import ingest
 from app.cli.ingest import run_ingest
 from app.intake.accept import accept_items
 from app.intake.sources import add_source
-from app.store.engine import close_store, open_store, transaction
+from app.store.engine import close_store, open_store, snapshot, transaction
 from app.store.migrate import migrate_store
+from app.store.tables import Work
+from app.store.tables.columns import table_of
+from app.store.tables.work import BULK, LIVE
 
 
 @pytest.fixture
@@ -125,6 +129,21 @@ def test_packed_files_and_standard_input_are_read_alike(
     told = _counts(settings, capsys, [str(packed), "-"])
 
     assert [one["accepted"] for one in told["files"]] == [30, 10]
+
+
+def test_what_a_file_brings_waits_behind_what_sources_send_meanwhile(
+    settings: Settings, environment: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _counts(settings, capsys, [_file(tmp_path, [_line(1), _line(2)])])
+    store, work = open_store(settings.database_url), table_of(Work)
+    live = [json.loads(_line(number)) | {"id": f"live-{number}"} for number in (2, 3)]
+    accept_items(store, settings, environment_id=1, items=live)
+    with snapshot(store) as connection:
+        rows = connection.execute(
+            select(work.c.lane).where(work.c.environment_id == 1).order_by(work.c.entity_key)
+        )
+        assert list(rows.scalars()) == [BULK, LIVE, LIVE]
+    close_store(store)
 
 
 def test_waiting_applies_what_was_accepted(

@@ -18,6 +18,7 @@ BOOKS = Dataset(
     label="Books",
     description='Books with "titles" & <tags>.',
     key=("book_id",),
+    alternate_keys=(("title",),),
     fields=(
         column("book_id", Type.INT, role=Role.KEY, nullable=False),
         column("title", Type.TEXT, max_length=200, nullable=False),

@@ -3,13 +3,7 @@
 import pytest
 
 from app.base.errors import BadOption, NotAcceptable
-from app.odata.formats import (
-    PageWish,
-    check_xml,
-    choose_metadata_level,
-    choose_version,
-    read_page_wish,
-)
+from app.odata.formats import Style, choose_style, choose_version, chooses_csdl_json
 
 POWER_QUERY = (
     "application/json;odata.metadata=minimal;q=1.0,application/json;odata=minimalmetadata;q=0.9,"
@@ -29,7 +23,9 @@ POWER_QUERY = (
         ("APPLICATION/JSON; ODATA.METADATA=NONE", "", "none"),
         ("application/json;metadata=none", "", "none"),
         ('application/json;odata.metadata="none"', "", "none"),
-        ("application/json;odata.metadata=full, application/json;q=0.5", "", "minimal"),
+        ("application/json;odata.metadata=full, application/json;q=0.5", "", "full"),
+        ("application/json;odata.metadata=huge, application/json;q=0.5", "", "minimal"),
+        ("application/xml", "application/json;metadata=full", "full"),
         ("application/json;odata.metadata=none;q=0.1,application/json;q=0.9", "", "minimal"),
         ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", "", "minimal"),
         ("application/xml", "json", "minimal"),
@@ -37,7 +33,7 @@ POWER_QUERY = (
     ],
 )
 def test_json_is_chosen(accept: str, asked: str, level: str) -> None:
-    assert choose_metadata_level(accept, asked) == level
+    assert choose_style(accept, asked, tables=False) == Style(level)
 
 
 @pytest.mark.parametrize(
@@ -45,23 +41,65 @@ def test_json_is_chosen(accept: str, asked: str, level: str) -> None:
     [
         ("application/xml", ""),
         ("application/json;q=0", ""),
-        ("application/json;odata.metadata=full", ""),
+        ("application/json;odata.metadata=huge", ""),
         ("application/json", "xml"),
         ("", "csv"),
-        ("", "application/json;odata.metadata=full"),
+        ("text/csv", ""),
     ],
 )
 def test_other_formats_are_not_acceptable(accept: str, asked: str) -> None:
     with pytest.raises(NotAcceptable):
-        choose_metadata_level(accept, asked)
+        choose_style(accept, asked, tables=False)
 
 
-def test_metadata_is_xml() -> None:
-    for accept, asked in (("", ""), (POWER_QUERY, ""), ("application/xml", ""), ("x/y", "xml")):
-        check_xml(accept, asked)
-    for accept, asked in (("application/json", ""), ("", "json")):
+@pytest.mark.parametrize(
+    ("accept", "asked"), [("text/csv", ""), ("*/*", "csv"), ("text/csv;q=0.9,image/png", "")]
+)
+def test_a_set_can_be_a_table(accept: str, asked: str) -> None:
+    assert choose_style(accept, asked, tables=True).is_csv
+
+
+def test_a_browser_is_not_given_a_table() -> None:
+    assert not choose_style("text/html,*/*;q=0.8", "", tables=True).is_csv
+
+
+@pytest.mark.parametrize(
+    ("parameters", "media_type"),
+    [
+        (";IEEE754Compatible=true", "odata.metadata=minimal;IEEE754Compatible=true"),
+        (";ieee754compatible=TRUE;metadata=full", "odata.metadata=full;IEEE754Compatible=true"),
+        (";odata.streaming=true", "odata.metadata=minimal;odata.streaming=true"),
+        (";IEEE754Compatible=false", "odata.metadata=minimal"),
+    ],
+)
+def test_format_parameters_are_repeated_where_they_are_followed(
+    parameters: str, media_type: str
+) -> None:
+    style = choose_style(f"application/json{parameters}", "", tables=False)
+    assert style.media_type == f"application/json;{media_type};charset=utf-8"
+
+
+def test_metadata_is_xml_unless_only_json_is_read() -> None:
+    both = "application/json, application/xml;q=0.1"
+    for accept, asked in (
+        ("", ""),
+        (POWER_QUERY, ""),
+        (both, ""),
+        ("application/json, */*", ""),
+        ("application/xml", ""),
+        ("x/y", "xml"),
+    ):
+        assert not chooses_csdl_json(accept, asked)
+    for accept, asked in (
+        ("application/json", ""),
+        ("application/json, */*;q=0.1", ""),
+        ("", "json"),
+        ("application/xml", "application/json"),
+    ):
+        assert chooses_csdl_json(accept, asked)
+    for accept, asked in (("image/png", ""), ("", "csv"), ("application/json;q=0", "")):
         with pytest.raises(NotAcceptable):
-            check_xml(accept, asked)
+            chooses_csdl_json(accept, asked)
 
 
 @pytest.mark.parametrize(
@@ -77,24 +115,7 @@ def test_a_caller_below_version_4_is_refused(highest: str) -> None:
         choose_version(highest, unasked="4.01")
 
 
-@pytest.mark.parametrize(
-    ("prefer", "wish"),
-    [
-        ("odata.maxpagesize=50", PageWish("odata.maxpagesize", 50)),
-        ("respond-async, maxpagesize=50; x=1", PageWish("maxpagesize", 50)),
-        ("odata.maxpagesize=999999", PageWish("odata.maxpagesize", 1000)),
-        ("odata.maxpagesize=0", None),
-        ("odata.maxpagesize=many", None),
-        ("return=minimal", None),
-        ("", None),
-    ],
-)
-def test_a_page_size_is_read_from_prefer(prefer: str, wish: PageWish | None) -> None:
-    assert read_page_wish(prefer, most=1000) == wish
-
-
 def test_a_hostile_header_is_read_in_one_pass() -> None:
     for text in ('"' + "a" * 30_000, "a" * 30_000 + " b", 'x;y="' + "z;" * 15_000, "," * 30_000):
         with pytest.raises(NotAcceptable):
-            choose_metadata_level(text, "")
-        assert read_page_wish(text, most=9) is None
+            choose_style(text, "", tables=True)

@@ -63,26 +63,30 @@ def test_as_of_names_the_moment() -> None:
         ("$filter=", BadOption),
         ("$filter=%FF", BadSyntax),
         ("$filter=%00", BadSyntax),
-        ("$apply=aggregate($count as n)", NotSupported),
-        ("search=x", NotSupported),
-        ("$deltatoken=x", NotSupported),
-        ("$select=", BadOption),
-        ("$select=title,", BadOption),
-        ("$select=ti tle", BadOption),
+        ("$apply=nest(identity as n)", NotSupported),
+        ("search=", BadOption),
+        ("levels=2&$levels=2", NotSupported),
+        ("$deltatoken=", BadOption),
+        ("$select=", BadSyntax),
+        ("$select=title,", BadSyntax),
+        ("$select=ti tle", BadSyntax),
         ("$select=author/name", NotSupported),
         ("$expand=autor", UnknownField),
         ("$expand=audit", UnknownField),
-        ("$expand=prints($count=true)", NotSupported),
+        ("$expand=author($count=true)", NotSupported),
+        ("$expand=author/$count", BadOption),
+        ("$expand=author($levels=2)", BadOption),
         ("$expand=prints($top=-1)", BadOption),
-        ("$expand=*", NotSupported),
-        ("$expand=author/$ref", NotSupported),
+        ("$expand=author/books", NotSupported),
+        ("$select=extra($top=1)", NotSupported),
+        ("$select=extra/a/b", NotSupported),
         ("$expand=author,author", BadOption),
-        ("$expand=author($select=name", BadOption),
+        ("$expand=author($select=name", BadSyntax),
         ("$expand=author($top=1)", NotSupported),
-        ("$expand=author(nonsense)", BadOption),
+        ("$expand=author(nonsense)", BadSyntax),
         ("$expand=author($select=name;select=name)", BadOption),
         ("$select=" + ",".join(f"c{n}" for n in range(101)), TooComplex),
-        ("$expand=" + "author(" * 3_000, BadOption),
+        ("$expand=" + "author(" * 3_000, BadSyntax),
         ("as_of=2025-05-24", BadOption),
         ("as_of=soon", BadOption),
     ],
@@ -107,7 +111,36 @@ def test_a_wrong_option_is_refused(raw: str, error: type[AppError]) -> None:
             (Expand("author", ("name",)),),
             "title,author(name)",
         ),
-        ("$expand=author( select = name )", (), (Expand("author", ("name",)),), "author(name)"),
+        ("$expand=author(select=name)", (), (Expand("author", ("name",)),), "author(name)"),
+        (
+            "$select=title&$expand=author/$ref",
+            ("title",),
+            (Expand("author", ("author_key",)),),
+            "title",
+        ),
+        (
+            "$expand=prints($count=true)",
+            (),
+            (Expand("prints", count_name="prints@odata.count"),),
+            "prints()",
+        ),
+        (
+            "$expand=prints/$count($filter=place eq 'x')",
+            (),
+            (
+                Expand(
+                    "prints",
+                    ("book_id", "place"),
+                    where="place eq 'x'",
+                    top=0,
+                    count_name="prints@odata.count",
+                ),
+            ),
+            "",
+        ),
+        ("$expand=*", (), (Expand("author"), Expand("prints")), "author(),prints()"),
+        ("$select=extra/a,title", ("extra", "title"), (), "extra/a,title"),
+        ("$select=extra($select=a,b)", ("extra",), (), "extra/a,extra/b"),
         ("$expand=author($select=*)", (), (Expand("author"),), "author(*)"),
     ],
 )
@@ -115,7 +148,14 @@ def test_select_and_expand_ask_for_columns(
     raw: str, select: tuple[str, ...], expand: tuple[Expand, ...], shown: str
 ) -> None:
     selection = options(raw).selection
-    assert (selection.select, selection.expand, selection.shown) == (select, expand, shown)
+    assert (selection.select, selection.expand, selection.shown()) == (select, expand, shown)
+
+
+def test_version_4_0_leaves_out_what_is_expanded_whole() -> None:
+    asked = options("$select=title&$expand=author,prints($select=place)").selection
+    assert asked.shown("4.0") == "title,prints(place)"
+    assert asked.shown("4.01") == "title,author(),prints(place)"
+    assert options("$expand=author").selection.shown("4.0") == ""
 
 
 def test_the_next_page_keeps_every_option_but_the_token() -> None:

@@ -31,11 +31,41 @@ from tests.unit.odata.bookshop import shop
         ("Books(7)/author/name", Kind.PROPERTY, "Authors", {"book_id": 7}),
         ("Books(7)/author/books", Kind.SET, "Books", {"book_id": 7}),
         ("Books(7)/prints/$count", Kind.COUNT, "Prints", {"book_id": 7}),
+        ("Books(7)/tags/$count", Kind.COUNT, "Books", {"book_id": 7}),
+        ("Books(7)/extra/a", Kind.PROPERTY, "Books", {"book_id": 7}),
+        ("Books(7)/extra/a/$value", Kind.VALUE, "Books", {"book_id": 7}),
+        ("Books/$ref", Kind.REFERENCES, "Books", {}),
+        ("Books(7)/prints/$ref", Kind.REFERENCES, "Prints", {"book_id": 7}),
+        ("Books(7)/author/$ref", Kind.REFERENCE, "Authors", {"book_id": 7}),
+        ("Books/$filter(sold)", Kind.SET, "Books", {}),
+        ("Books/$filter(author/name%20eq%20'a(b')/$count", Kind.COUNT, "Books", {}),
+        ("Books(@key)/title", Kind.PROPERTY, "Books", {"book_id": 9}),
+        ("Books(book_id=@key)", Kind.ENTITY, "Books", {"book_id": 9}),
+        ("Authors(@name)", Kind.ENTITY, "Authors", {"author_key": "a/b"}),
+        ("Authors/@name", Kind.ENTITY, "Authors", {"author_key": "a/b"}),
+        ("Books(title='T')", Kind.ENTITY, "Books", {"title": "T"}),
+        ("$all", Kind.ALL, "Books", {}),
     ],
 )
 def test_a_path_addresses(path: str, kind: Kind, dataset: str, key: dict[str, object]) -> None:
-    address = read_path(path, shop())
+    address = read_path(path, shop(), aliases={"key": "9", "name": "'a/b'"})
     assert (address.kind, address.dataset.name, dict(address.key)) == (kind, dataset, key)
+
+
+def test_a_key_behind_a_navigation_is_one_of_its_rows() -> None:
+    address = read_path("Authors('u')/books(1)/title", shop())
+    assert (address.kind, address.start.name, dict(address.key)) == (
+        Kind.PROPERTY,
+        "Books",
+        {"book_id": 1},
+    )
+    assert address.origin == read_path("Authors('u')/books", shop())
+    assert read_path("Authors('u')/books/1/title", shop()) == address
+
+
+def test_filter_segments_add_up() -> None:
+    address = read_path("Books/$filter(sold)/$filter(author/name eq 'a')", shop())
+    assert address.filters == ("sold", "author/name eq 'a'")
 
 
 @pytest.mark.parametrize(
@@ -55,7 +85,7 @@ def test_a_path_addresses(path: str, kind: Kind, dataset: str, key: dict[str, ob
         ("Books()", BadSyntax),
         ("Books(7", BadSyntax),
         ("Books(7)(8)", TypeMismatch),
-        ("Books(title='x')", BadSyntax),
+        ("Books(genre='x')", BadSyntax),
         ("Books(book_id=7,book_id=8)", BadSyntax),
         ("Prints(1)", BadSyntax),
         ("Books(%FF)", BadSyntax),
@@ -64,10 +94,18 @@ def test_a_path_addresses(path: str, kind: Kind, dataset: str, key: dict[str, ob
         ("Books(99999999999999999999)", TypeMismatch),
         ("Books(9223372036854775808)", TypeMismatch),
         ("Authors(u)", TypeMismatch),
-        ("$batch", NotSupported),
-        ("Books(7)/$ref", NotSupported),
-        ("Books/$filter(sold)", NotSupported),
-        ("Authors('u')/books(1)", NotSupported),
+        ("$batch", UnknownPath),
+        ("$crossjoin(Books,Authors)", NotSupported),
+        ("Books/$each", NotSupported),
+        ("$all/Books", NotSupported),
+        ("Books/$filter(sold", BadSyntax),
+        ("Books/$filter(sold)/7", UnknownPath),
+        ("Books(7)/author('u')", BadSyntax),
+        ("Books(7)/$ref/author", UnknownPath),
+        ("Books(7)/title/$count", UnknownPath),
+        ("Books(7)/extra/a/b", UnknownPath),
+        ("Books(7)/extra/$value", UnknownPath),
+        ("Books(@key)", BadSyntax),
     ],
 )
 def test_a_path_that_leads_nowhere_is_refused(path: str, error: type[AppError]) -> None:

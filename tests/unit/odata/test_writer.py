@@ -6,8 +6,11 @@ import orjson
 import pytest
 
 from app.ledger.facts import Freshness, StreamLag
+from app.ledger.standing import Standing
 from app.ledger.verdict import State, Verdict
+from app.odata.preferences import Preferences
 from app.odata.writer import (
+    Envelope,
     entity_context,
     property_context,
     set_context,
@@ -18,26 +21,16 @@ from app.odata.writer import (
     write_raw_value,
     write_service,
 )
-from app.store.sums import COUNTS
 from tests.unit.odata.bookshop import AUTHORS, BOOKS, PRINTS, ROOT, shop
 
 VERDICT = Verdict(State.UNKNOWN, "manifest_missing")
-QUEST = StreamLag(
-    stream="quest",
-    kind="module_type",
-    source="",
-    verdict=VERDICT,
-    counts=dict.fromkeys(COUNTS, 0),
-    last_received_at=None,
-    last_applied_at=None,
-    processing_lag_s=None,
-)
+QUEST = StreamLag("quest", "module_type", "", Standing(VERDICT))
 FRESHNESS = Freshness(VERDICT, (QUEST,), 42, datetime(2025, 5, 24, 10, tzinfo=UTC))
 
 
 def test_a_page_carries_rows_as_they_are_and_the_verdict() -> None:
     text = write_page(
-        '{"a":1.10},{"a":null}', context="c", freshness=FRESHNESS, count=9, next_link='n?a="&b'
+        '{"a":1.10},{"a":null}', Envelope("c", FRESHNESS), count=9, next_link='n?a="&b'
     )
     assert '"value":[{"a":1.10},{"a":null}]' in text
     assert orjson.loads(text) == {
@@ -45,6 +38,7 @@ def test_a_page_carries_rows_as_they_are_and_the_verdict() -> None:
         "@odata.count": 9,
         "@fullcount.verdict": "unknown",
         "@fullcount.reason": "manifest_missing",
+        "@fullcount.complete_through": None,
         "@fullcount.revision": 42,
         "@fullcount.evaluated_at": "2025-05-24T10:00:00Z",
         "@fullcount.streams": [
@@ -56,26 +50,39 @@ def test_a_page_carries_rows_as_they_are_and_the_verdict() -> None:
 
 
 def test_the_context_comes_first() -> None:
-    text = write_page("", context="c", freshness=FRESHNESS, count=None, next_link=None)
+    text = write_page("", Envelope("c", FRESHNESS), count=None, next_link=None)
     assert next(iter(orjson.loads(text))) == "@odata.context"
     assert text.endswith('"value":[]}')
 
 
 def test_without_metadata_there_is_no_context() -> None:
-    text = write_page("", context="", freshness=FRESHNESS, count=0, next_link=None)
+    text = write_page("", Envelope("", FRESHNESS), count=0, next_link=None)
     assert "@odata.context" not in text
     assert orjson.loads(text)["@odata.count"] == 0
 
 
+def test_annotations_nobody_wants_are_left_out() -> None:
+    bare = Envelope("", FRESHNESS, Preferences(annotations=("-*",)))
+    assert write_page("", bare, count=None, next_link=None) == '{"value":[]}'
+    assert write_entity('{"a":1}', bare) == '{"a":1}'
+    assert orjson.loads(write_property(1, bare)) == {"value": 1}
+
+
+def test_whole_numbers_are_text_for_readers_of_doubles() -> None:
+    envelope = Envelope("", FRESHNESS, numbers_as_text=True)
+    told = orjson.loads(write_page("", envelope, count=9, next_link=None))
+    assert (told["@odata.count"], told["@fullcount.revision"]) == ("9", "42")
+
+
 def test_an_entity_and_its_control_information_are_one_object() -> None:
-    told = orjson.loads(write_entity('{"a":1}', context="c", freshness=FRESHNESS))
+    told = orjson.loads(write_entity('{"a":1}', Envelope("c", FRESHNESS)))
     assert (told["@odata.context"], told["a"]) == ("c", 1)
-    assert orjson.loads(write_entity("{}", context="c", freshness=FRESHNESS))
+    assert orjson.loads(write_entity("{}", Envelope("c", FRESHNESS)))
 
 
 def test_a_property_is_a_value_or_the_members_of_an_object() -> None:
-    assert orjson.loads(write_property([1], context="c", freshness=FRESHNESS))["value"] == [1]
-    assert orjson.loads(write_property({"k": 1}, context="c", freshness=FRESHNESS))["k"] == 1
+    assert orjson.loads(write_property([1], Envelope("c", FRESHNESS)))["value"] == [1]
+    assert orjson.loads(write_property({"k": 1}, Envelope("c", FRESHNESS)))["k"] == 1
 
 
 @pytest.mark.parametrize(

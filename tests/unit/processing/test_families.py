@@ -9,7 +9,8 @@ from sqlalchemy import select
 
 from app.base.config import Settings
 from app.base.errors import ScopeMissing
-from app.base.observe import EntityFailed, listening
+from app.base.facts import EntityFailed
+from app.base.observe import listening
 from app.intake.accept import accept_items
 from app.intake.sources import add_source
 from app.ledger.books import recount_books

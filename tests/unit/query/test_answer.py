@@ -3,12 +3,16 @@
 import threading
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy import update
 
 from app.base.config import Settings
 from app.base.errors import BadToken, UnknownEntity
+from app.ledger.facts import Freshness, read_freshness
+from app.ledger.verdict import State, Verdict
+from app.query import answer as answer_module
 from app.query.answer import run_plan
 from app.query.plan import make_plan
 from app.query.request import Aggregate, Expand, Order, Request
@@ -277,3 +281,54 @@ def test_the_revision_is_that_of_the_rows_while_others_write(
         stop.set()
         writer.join()
     assert len(seen) > 10
+
+
+def verdicts_of(monkeypatch: pytest.MonkeyPatch, verdict: Verdict) -> None:
+    """Let every stream be judged so from here on."""
+
+    def read(*args: Any, **said: Any) -> Freshness:
+        freshness = read_freshness(*args, **said)
+        streams = tuple(
+            replace(one, standing=replace(one.standing, verdict=verdict))
+            for one in freshness.streams
+        )
+        standing = replace(freshness.standing, verdict=verdict)
+        return replace(freshness, verdict=verdict, streams=streams, standing=standing)
+
+    monkeypatch.setattr(answer_module, "read_freshness", read)
+
+
+@pytest.mark.parametrize(
+    ("first", "later", "told"),
+    [
+        (Verdict(State.INCOMPLETE, "a"), Verdict(State.COMPLETE), Verdict(State.INCOMPLETE, "a")),
+        (Verdict(State.COMPLETE), Verdict(State.STALLED, "b"), Verdict(State.STALLED, "b")),
+        (
+            Verdict(State.UNKNOWN, "a"),
+            Verdict(State.UNKNOWN, "b"),
+            Verdict(State.UNKNOWN, "a"),
+        ),
+        (Verdict(State.COMPLETE), Verdict(State.COMPLETE), Verdict(State.COMPLETE)),
+    ],
+)
+def test_a_later_page_tells_the_worse_of_its_verdict_and_the_first_ones(
+    store: Store,
+    environment_id: int,
+    monkeypatch: pytest.MonkeyPatch,
+    first: Verdict,
+    later: Verdict,
+    told: Verdict,
+) -> None:
+    request = replace(PROGRESS, page_rows=2)
+    verdicts_of(monkeypatch, first)
+    answer = ask(store, request, environment_id=environment_id)
+    assert answer.freshness.verdict == first
+    verdicts_of(monkeypatch, later)
+    pages = 1
+    while answer.next is not None:
+        request = replace(request, after=answer.next)
+        answer = ask(store, request, environment_id=environment_id)
+        assert answer.freshness.verdict == told
+        assert {stream.verdict for stream in answer.freshness.streams} == {told}
+        pages += 1
+    assert pages == 3

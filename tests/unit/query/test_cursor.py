@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from app.base.errors import BadToken
+from app.ledger.verdict import State, Verdict
+from app.query.claims import Claim
 from app.query.cursor import Cursor, read_token, write_token
 from app.query.request import Aggregate, Expand, Order, Request
 from tests.builders import NOON
@@ -33,7 +35,11 @@ def token_of(cursor: Cursor, request: Request = ASKED) -> str:
 
 @pytest.mark.parametrize("left", [None, 0, 7])
 def test_a_position_comes_back_exactly(left: int | None) -> None:
-    cursor = Cursor(tuple(VALUES), left, NOON.replace(microsecond=1))
+    told = {
+        "quest": Claim(Verdict(State.INCOMPLETE, "short", is_waived=True)),
+        "people": Claim(Verdict(State.COMPLETE), NOON),
+    }
+    cursor = Cursor(tuple(VALUES), left, NOON.replace(microsecond=1), 7, told)
     opened = read_token(token_of(cursor), ASKED, environment_id=1, secret=SECRET)
     assert opened == cursor
     assert [type(value) for value in opened.values] == [type(value) for value in VALUES]
@@ -53,7 +59,7 @@ def test_a_position_comes_back_exactly(left: int | None) -> None:
     ],
 )
 def test_a_token_of_another_question_does_not_open(change: dict[str, Any]) -> None:
-    token = token_of(Cursor((1,), None, NOON))
+    token = token_of(Cursor((1,), None, NOON, 7))
     with pytest.raises(BadToken):
         read_token(token, replace(ASKED, **change), environment_id=1, secret=SECRET)
 
@@ -69,23 +75,23 @@ def test_a_token_of_another_question_does_not_open(change: dict[str, Any]) -> No
     ],
 )
 def test_what_does_not_move_the_position_may_change(change: dict[str, Any]) -> None:
-    token = token_of(Cursor((1,), None, NOON))
+    token = token_of(Cursor((1,), None, NOON, 7))
     request = replace(ASKED, **change)
     assert read_token(token, request, environment_id=1, secret=SECRET).values == (1,)
 
 
 def test_a_token_opens_in_its_environment_only() -> None:
-    token = token_of(Cursor((1,), None, NOON))
+    token = token_of(Cursor((1,), None, NOON, 7))
     with pytest.raises(BadToken):
         read_token(token, ASKED, environment_id=2, secret=SECRET)
 
 
 def test_a_token_opens_with_its_secret_only() -> None:
-    token = token_of(Cursor((1,), None, NOON))
+    token = token_of(Cursor((1,), None, NOON, 7))
     with pytest.raises(BadToken):
         read_token(token, ASKED, environment_id=1, secret=b"t" * 32)
 
 
 def test_a_token_stands_in_a_url_as_it_is() -> None:
-    token = token_of(Cursor(("ü/+ ?&=",), None, NOON))
+    token = token_of(Cursor(("ü/+ ?&=",), None, NOON, 7))
     assert all(letter.isalnum() or letter in "-_." for letter in token)

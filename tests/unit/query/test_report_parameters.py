@@ -157,7 +157,7 @@ def test_a_report_goes_on_by_its_token(store: Store, environment_id: int) -> Non
         ({"as_of": "2025-05-24"}, "offset"),
         ({"as_of": "2025-05-24T10:00:00"}, "offset"),
         ({"as_of": "2025-05-24T10:00:00 02:00"}, "%2B"),
-        ({"as_of": "soon"}, "RFC 3339"),
+        ({"as_of": "soon"}, "a time with an offset"),
     ],
 )
 def test_a_wrong_parameter_is_told(

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from app.base.errors import AppError
 from app.query.plan import Shape, make_plan
 from app.query.request import Aggregate, Expand, Order, Request
 from app.query.sql import count_statement, edge_statement, rows_statement, seek_values
@@ -19,6 +20,10 @@ QUESTIONS = [
     Request("LearnerProgress", group=("module_name",), aggregates=(Aggregate("overdue_rate"),)),
     Request("Attempts", where="assignment/module/known"),
     Request("Teams", where="members_count gt 0"),
+    Request("Learners", where="progress/any(p:p/module/name eq 'x')", search="x"),
+    Request("Learners", where="team/learners/all(p:p/team/name eq 'x')", order_text="team/name"),
+    Request("Learners", compute="progress/$count($filter=series/name eq 'x') as n", where="n gt 1"),
+    Request("Modules", where="not sessions/any() and progress/all(p:p/module/name eq name)"),
 ]
 
 
@@ -133,3 +138,43 @@ def test_every_aggregate_over_whole_numbers_can_be_sorted_and_paged(
             break
         request = replace(request, after=answer.next)
     assert keys == ["u1", "u2", "u3", "u9"]
+
+
+NESTED = {
+    "add": lambda n: "score" + " add 1.5" * n + " gt 0",
+    "mod": lambda n: "score" + " mod 3.5" * n + " ge 0",
+    "cast": lambda n: "cast(" * n + "score" + ",Edm.Int32)" * n + " eq 1",
+    "text": lambda n: "cast(" * n + "passed" + ",Edm.String) eq 'true'" * n,
+    "ends": lambda n: "endswith('x',case(" * n + "passed" + ":'a'))" * n,
+    "among": lambda n: "(" * n + "passed" + " in (true,null))" * n,
+    "span": lambda n: "due_at" + " add duration'PT1S'" * n + " gt now()",
+    "not": lambda n: "not (" * n + "score gt 1" + ")" * n,
+}
+
+
+@pytest.mark.parametrize("dialect_name", DIALECTS)
+@pytest.mark.parametrize("kind", sorted(NESTED))
+def test_nesting_makes_a_statement_longer_by_as_much_each_time(
+    kind: str, dialect_name: str
+) -> None:
+    sizes = [
+        len(rows_statement(shape_of(asked(kind, depth)), dialect_name, None).statement.text)
+        for depth in (4, 8, 12)
+    ]
+    assert sizes[2] - sizes[1] <= (sizes[1] - sizes[0]) + 20
+
+
+@pytest.mark.parametrize("kind", sorted(NESTED))
+def test_nested_questions_are_answered_or_refused_in_time(store: Store, kind: str) -> None:
+    environment_id = a_small_world(store)
+    for depth in (4, 16, 40):
+        try:
+            ask(store, asked(kind, depth), environment_id=environment_id)
+        except AppError as error:
+            assert error.code == "query.too_complex"  # noqa: PT017 (both outcomes are right)
+            assert depth > 4
+
+
+def asked(kind: str, depth: int) -> Request:
+    """A question nested so deep."""
+    return Request("LearnerProgress", select=("assignment_id",), where=NESTED[kind](depth))

@@ -1,6 +1,6 @@
-"""Percentiles and deviations: both databases against Python."""
+"""Percentiles, deviations and correlations: both databases against Python."""
 
-from statistics import median, pstdev, quantiles
+from statistics import correlation, median, pstdev, quantiles
 from typing import Any
 
 import pytest
@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Double, cast, literal, literal_column, select, union_all
 
-from app.store.aggregates import Deviation, Percentile
+from app.store.aggregates import Correlation, Deviation, Percentile
 from app.store.engine import Store, snapshot
 from app.store.statement import compile_statement
 
@@ -48,3 +48,35 @@ def test_the_databases_reckon_as_python_does(store: Store, numbers: list[float |
 
 def test_between_two_values_a_percentile_is_interpolated(store: Store) -> None:
     assert ask(store, [10.0, 20.0, 30.0, None, 40.0]) == [25.0, 13.0, 37.0, 11.18034]
+
+
+PAIRS = st.lists(
+    st.tuples(st.integers(-50, 50).map(float), st.integers(-1000, 1000).map(lambda n: n / 8)),
+    min_size=2,
+    max_size=12,
+)
+
+
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(pairs=PAIRS)
+def test_correlations_are_those_of_python(store: Store, pairs: list[tuple[float, float]]) -> None:
+    whole: list[tuple[float | None, float | None]] = [*pairs, (None, 1.0), (1.0, None)]
+    rows = union_all(
+        *(
+            select(
+                cast(literal(x), Double()).label("x"),
+                cast(literal(y), Double()).label("y"),
+            )
+            for x, y in whole
+        )
+    ).subquery()
+    with snapshot(store) as connection:
+        statement = compile_statement(
+            select(Correlation(rows.c.x, rows.c.y)), connection.dialect.name
+        )
+        found = connection.exec_driver_sql(statement.text, statement.bind({})).scalar_one()
+    xs, ys = [x for x, _ in pairs], [y for _, y in pairs]
+    if len(set(xs)) == 1 or len(set(ys)) == 1:
+        assert found is None
+    else:
+        assert found == pytest.approx(correlation(xs, ys), abs=1.1e-6)

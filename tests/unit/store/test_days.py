@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from sqlalchemy import literal, select
 
-from app.store.days import DaysFrom, SecondsFrom, first_day, zone_offsets
+from app.store.days import PERIODS, DaysFrom, SecondsFrom, first_day, zone_offsets
 from app.store.engine import Store, snapshot
 from app.store.statement import compile_statement
 from app.store.tables.columns import UtcDateTime
@@ -36,11 +36,12 @@ def expected(moment: datetime, by: str, zone: str) -> str:
     day = moment.astimezone(ZoneInfo(zone)).date()
     if by == "week":
         day -= timedelta(days=day.weekday())
-    return (day.replace(day=1) if by == "month" else day).isoformat()
+    months = {"month": day.month, "quarter": (day.month - 1) // 3 * 3 + 1, "year": 1}
+    return (day.replace(month=months[by], day=1) if by in months else day).isoformat()
 
 
 @pytest.mark.parametrize("zone", ZONES)
-@pytest.mark.parametrize("by", ["day", "week", "month"])
+@pytest.mark.parametrize("by", PERIODS)
 def test_a_moment_falls_in_the_period_of_its_zone(store: Store, zone: str, by: str) -> None:
     asked = select(*(first_day(by, literal(moment, UtcDateTime()), zone) for moment in MOMENTS))
     with snapshot(store) as connection:

@@ -89,12 +89,13 @@ def test_missing_rows_are_inserted_and_others_left_alone(store: Store, environme
 
 def test_an_upsert_replaces_adds_and_keeps_the_greatest(store: Store, environment_id: int) -> None:
     later, earlier = NOON + timedelta(hours=1), NOON - timedelta(hours=1)
+    told: list[tuple[Any, dict[str, Any]]] = [
+        (a_tally(environment_id, "quest", 4, later), {"added": ("received",)}),
+        (a_tally(environment_id, "quest", 2, earlier), {"greatest": ("last_received_at",)}),
+        (a_tally(environment_id, "course", 7), {"added": ("received",)}),
+    ]
     with transaction(store) as connection:
-        for row, ways in (
-            (a_tally(environment_id, "quest", 4, later), {"added": ("received",)}),
-            (a_tally(environment_id, "quest", 2, earlier), {"greatest": ("last_received_at",)}),
-            (a_tally(environment_id, "course", 7), {"added": ("received",)}),
-        ):
+        for row, ways in told:
             update = () if "greatest" in ways else ("last_received_at",)
             upsert_rows(connection, TALLY, COLUMNS, [row], key=KEY, update=update, **ways)
     assert kept(store, environment_id) == {"quest": (5, later), "course": (7, NOON)}

@@ -1,14 +1,24 @@
 """Transactions commit whole or not at all; a snapshot sees one state and is stopped in time."""
 
+import sqlite3
 import threading
+from collections.abc import Callable
 from contextlib import suppress
+from typing import Any
 
 import pytest
 from sqlalchemy import Connection, func, literal_column, select, text, update
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from app.base.errors import AppError, StoreBusy, TooExpensive
-from app.store.engine import Store, close_store, open_store, snapshot, transaction
+from app.base.errors import AppError, StoreBusy, StoreFull, TooExpensive
+from app.store.engine import (
+    Store,
+    close_store,
+    fleeting_transaction,
+    open_store,
+    snapshot,
+    transaction,
+)
 from app.store.tables import Environment
 from app.store.tables.columns import table_of
 from tests.builders import an_environment, set_revision
@@ -60,6 +70,28 @@ def test_the_next_transaction_works_after_one_that_failed(store: Store) -> None:
         )
     set_revision(store, environment_id, 3)
     assert revision_of(store, environment_id) == 3
+
+
+@pytest.mark.parametrize("open_one", [transaction, fleeting_transaction])
+def test_a_commit_that_fails_leaves_nothing_and_holds_nobody_up(
+    store: Store, monkeypatch: pytest.MonkeyPatch, open_one: Callable[[Store], Any]
+) -> None:
+    environment_id = an_environment(store)
+    its_row = TABLE.c.environment_id == environment_id
+
+    def fail(_connection: Any) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    with monkeypatch.context() as full:
+        full.setattr(store.engine.dialect, "do_commit", fail)
+        full.setattr(store.engine.dialect.loaded_dbapi, "Error", sqlite3.Error)
+        with pytest.raises(StoreFull), open_one(store) as connection:
+            connection.execute(update(TABLE).where(its_row).values(last_revision=7))
+    again = open_store(store.engine.url.render_as_string(hide_password=False))
+    for other in (again, store):
+        assert revision_of(other, environment_id) == 0
+        set_revision(other, environment_id, 0)
+    close_store(again)
 
 
 def test_a_snapshot_sees_one_state_while_others_write(store: Store) -> None:

@@ -1,0 +1,203 @@
+"""`$apply` in the feed: what it leaves of a set, how its rows are written, how it is announced.
+
+Source: OData Extension for Data Aggregation 4.0, sections 3.1.1 and 5.1
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import orjson
+
+from app.base.config import Settings
+from app.base.errors import NotSupported
+from app.catalog.fields import Dataset, Field, Type
+from app.catalog.functions import AGGREGATES
+from app.odata.csdl import PropertyPath
+from app.odata.feed import NAMESPACE, Feed
+from app.odata.rows import Dress, dress_value
+from app.odata.selection import Selection
+from app.query.measuring import COUNTED, CUSTOM_METHODS, STANDARD_METHODS
+from app.query.plan import Plan
+from app.query.selections import parse_select
+from app.query.steps import TRANSFORMATIONS, keeps_rows, parse_apply
+
+# Values that a reader would take for texts, did nothing tell their type.
+_AS_TEXTS = {Type.TIME, Type.DATE, Type.CLOCK, Type.SPAN}
+_WHOLE = {Type.OPEN, Type.TEXTS}
+
+
+def keeps_set(text: str, limits: Settings) -> bool:
+    """Does a `$apply` leave rows of the set, each once, perhaps with more columns?
+
+    Raises: BadSyntax, TooComplex, NotSupported
+    """
+    return keeps_rows(parse_apply(text, limits.limit_apply_steps, limits.limit_filter_depth))
+
+
+def begin_with(where: str, text: str) -> str:
+    """A `$apply` over only those rows for which a condition holds."""
+    return f"filter({where})/{text}" if where else text
+
+
+def select_transformed(system: Mapping[str, str]) -> Selection:
+    """What `$select` asks of rows that are none of a set.
+
+    Raises: NotSupported, BadSyntax, BadOption
+    """
+    if "expand" in system:
+        raise NotSupported("$expand of groups is not supported", target="$expand")
+    names = []
+    for item in parse_select(system["select"]) if "select" in system else ():
+        if item.options or item.parameters:
+            raise NotSupported("options in $select of groups are not supported", target="$select")
+        names.append("/".join(item.path))
+    return Selection(() if "*" in names else tuple(names), names=tuple(names))
+
+
+# Context URLs
+
+
+def tell_added(plan: Plan, origin: Dataset) -> str:
+    """The columns that `compute` in a `$apply` adds to a set, as the context URL tells them."""
+    if plan.shape.stage is None:
+        return ""
+    added = [field.name for field in plan.shape.fields if origin.field(field.name) is None]
+    return ",".join(["*", *added]) if added else ""
+
+
+def tell_columns(plan: Plan) -> str:
+    """The columns that all rows have, as the context URL tells them: `module(name),n`."""
+    stage = plan.shape.stage
+    fields = list(plan.shape.fields)
+    for names in stage.structures if stage is not None else ():
+        added = plan.shape.computed_names
+        fields = [field for field in fields if field.name in names or field.name in added]
+    return tell_names([field.name.split("/") for field in fields]) or "@Core.AnyStructure"
+
+
+def tell_names(paths: Iterable[list[str]]) -> str:
+    """Paths as a select list, in which those behind one navigation stand together."""
+    inside: dict[str, list[list[str]]] = {}
+    for name, *rest in paths:
+        inside.setdefault(name, []).extend([rest] if rest else [])
+    return ",".join(
+        f"{name}({tell_names(below)})" if below else name for name, below in inside.items()
+    )
+
+
+# Rows
+
+
+def dress_transformed(rows_json: str, plan: Plan, dress: Dress) -> str:
+    """Rows as a caller's format wants them: with types where they are to be told."""
+    if dress.is_plain and not any(field.type in _AS_TEXTS for field in plan.shape.fields):
+        return rows_json
+    if dress.is_plain and dress.style.level == "none":
+        return rows_json
+    rows = orjson.loads(f"[{rows_json}]")
+    fields = [(field, field.name.split("/")) for field in plan.shape.fields]
+    return orjson.dumps([dress_members(row, fields, dress) for row in rows]).decode()[1:-1]
+
+
+def dress_members(
+    row: Mapping[str, Any], fields: list[tuple[Field, list[str]]], dress: Dress
+) -> dict[str, Any]:
+    """One row, or one object within it."""
+    told: dict[str, Any] = {}
+    for field, (name, *rest) in fields:
+        if name not in row or name in told:
+            continue
+        if rest:
+            below = [(f, path[1:]) for f, path in fields if path[0] == name and path[1:]]
+            told[name] = dress_members(row[name], below, dress)
+        else:
+            told |= dress_dynamic(field, name, value=row[name], dress=dress)
+    return told
+
+
+def dress_dynamic(field: Field, name: str, *, value: Any, dress: Dress) -> dict[str, Any]:
+    """A value with its type before it, where a reader could not tell it.
+
+    Source: OData JSON Format 4.01, section 4.6.3
+    """
+    told = dress_value(field, value, dress)
+    is_number = field.type is Type.INT and field.unit == COUNTED
+    if is_number and dress.style.level == "full" and value is not None:
+        told[f"{field.name}@odata.type"] = "#Decimal"
+    if dress.style.level == "minimal" and field.type in _AS_TEXTS and value is not None:
+        told = {f"{field.name}@odata.type": f"#{_TYPE_NAMES[field.type]}"} | told
+    renamed = {key.replace(field.name, name, 1): inside for key, inside in told.items()}
+    return renamed
+
+
+_TYPE_NAMES = {
+    Type.TIME: "DateTimeOffset",
+    Type.DATE: "Date",
+    Type.CLOCK: "TimeOfDay",
+    Type.SPAN: "Duration",
+}
+
+
+def flatten_rows(rows_json: str) -> str:
+    """Rows whose objects are spread into columns, such as `module/name`."""
+    rows = orjson.loads(f"[{rows_json}]")
+    return orjson.dumps([dict(spread(row, "")) for row in rows]).decode()[1:-1]
+
+
+def spread(row: Mapping[str, Any], before: str) -> Iterable[tuple[str, Any]]:
+    """The values of an object by their paths."""
+    for name, value in row.items():
+        if isinstance(value, dict):
+            yield from spread(value, f"{before}{name}/")
+        else:
+            yield f"{before}{name}", value
+
+
+# What is announced
+
+
+def note_apply(dataset: Dataset, feed: Feed) -> dict[str, Any]:
+    """Which transformations of a set are built, by which columns, and its custom aggregates.
+
+    Source: the vocabulary Aggregation
+    """
+    if dataset.singleton:
+        return {}
+    notes: dict[str, Any] = {
+        "@Aggregation.ApplySupported": {
+            "Transformations": list(TRANSFORMATIONS),
+            "CustomAggregationMethods": [f"{NAMESPACE}.{name}" for name in CUSTOM_METHODS],
+            "GroupableProperties": list(map(PropertyPath, find_groupable(dataset, feed))),
+            "AggregatableProperties": [
+                {
+                    "Property": PropertyPath(field.name),
+                    "SupportedAggregationMethods": methods_for(field),
+                }
+                for field in dataset.fields
+                if field.type not in _WHOLE
+            ],
+        }
+    }
+    for measure in dataset.measures:
+        kind = "Edm.Double"
+        if not measure.numerator and measure.function in {"", "count", "distinct"}:
+            kind = "Edm.Decimal"
+        notes[f"@Aggregation.CustomAggregate#{measure.name}"] = kind
+    return notes
+
+
+def find_groupable(dataset: Dataset, feed: Feed) -> list[str]:
+    """The columns that can be grouped by: those of the set, and of rows one step away."""
+    names = [field.name for field in dataset.fields if field.type not in _WHOLE]
+    for way in dataset.navigations:
+        if not way.many:
+            inner = feed.target(way).fields
+            names += [f"{way.name}/{field.name}" for field in inner if field.type not in _WHOLE]
+    return names
+
+
+def methods_for(field: Field) -> list[str]:
+    """The methods that take the values of a column."""
+    takes = {row.name for row in AGGREGATES if field.type in row.takes}
+    found = [method for method, name in STANDARD_METHODS.items() if name in takes]
+    return found + [f"{NAMESPACE}.{name}" for name in CUSTOM_METHODS if name in takes]

@@ -1,0 +1,215 @@
+"""$batch in, its parts back into the application one by one, their responses out as one.
+
+Reads only: change sets and atomicity groups are refused. All parts share one limit of time.
+Source: OData Protocol 4.01, 11.7; JSON Format 4.01, 19
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from urllib.parse import quote, urlsplit
+
+from starlette.datastructures import Headers
+from starlette.responses import Response
+
+from app.base.config import Settings
+from app.base.errors import (
+    AppError,
+    BadSyntax,
+    BodyTypeUnknown,
+    DependencyFailed,
+    NotSupported,
+    TooComplex,
+    UnknownPath,
+)
+from app.odata.batch_parts import (
+    Part,
+    new_boundary,
+    read_json_parts,
+    read_multipart_parts,
+    write_json_parts,
+    write_multipart_parts,
+)
+from app.odata.calls import MOUNTED_AT, URL_SIGNS, Call
+from app.odata.errors import error_response
+from app.odata.formats import read_accept, read_range
+from app.odata.preferences import read_preferences, write_applied
+
+JSON, MULTIPART = "application/json", "multipart/mixed"
+INHERITED = ("odata-maxversion", "accept-language")
+# A part belongs to the caller of the batch, and is no request of its own on the wire.
+NEVER_IN_PARTS = frozenset({"authorization", "x-api-key", "cookie", "content-length", "host"})
+Answerer = Callable[[Call], Response]
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A part and the response to it."""
+
+    part: Part
+    response: Response
+
+    @property
+    def succeeded(self) -> bool:
+        """Was it answered with a status of success?"""
+        return 200 <= self.response.status_code < 300
+
+
+def answer_batch(call: Call, answer: Answerer, *, settings: Settings, version: str) -> Response:
+    """The response to a batch; every part is answered as if it had come alone.
+
+    answer: the application itself
+    Raises: BodyTypeUnknown, BodyNotJson, BadSyntax, TooComplex, for a batch that cannot be read
+    """
+    if call.within_batch:
+        raise BadSyntax("a part of a batch cannot be a batch", target="$batch")
+    content = read_range(call.header("content-type"))
+    if content.type == JSON:
+        parts = read_json_parts(call.body, settings)
+    elif content.type == MULTIPART:
+        parts = read_multipart_parts(call.body, call.header("content-type"))
+    else:
+        raise BodyTypeUnknown(f"$batch reads {MULTIPART} and {JSON}")
+    if len(parts) > settings.limit_batch_requests:
+        raise TooComplex(
+            f"the batch has {len(parts)} requests; at most {settings.limit_batch_requests}",
+            target="$batch",
+        )
+    wishes = read_preferences(call.header("prefer"), most_rows=settings.limit_page_rows_asked)
+    goes_on = wishes.continue_on_error
+    if goes_on is None:
+        goes_on = content.type == JSON
+    deadline = time.monotonic() + settings.limit_query_s
+    done = answer_parts(replace(call, deadline=deadline), parts, answer=answer, goes_on=goes_on)
+    said = wishes.continue_on_error
+    applied = [] if said is None else [f"continue-on-error={str(said).lower()}"]
+    headers = {"Cache-Control": "no-store", "OData-Version": version, **write_applied(applied)}
+    pairs = [(one.part, one.response) for one in done]
+    if choose_batch_type(call.header("accept"), content.type) == JSON:
+        return Response(write_json_parts(pairs), headers=headers, media_type=JSON)
+    boundary = new_boundary()
+    return Response(
+        write_multipart_parts(pairs, boundary),
+        headers={**headers, "Content-Type": f"{MULTIPART}; boundary={boundary}"},
+    )
+
+
+def choose_batch_type(accept: str, content_type: str) -> str:
+    """The format of the response: the one of the request, unless the other is asked for."""
+    named = [one.type for one in read_accept(accept)] if accept else []
+    return next((name for name in named if name in {JSON, MULTIPART}), content_type)
+
+
+# The parts
+
+
+def answer_parts(
+    call: Call, parts: Sequence[Part], *, answer: Answerer, goes_on: bool
+) -> list[Done]:
+    """The responses to parts, in their order; the first failure ends it unless it goes on."""
+    done: list[Done] = []
+    for part in parts:
+        run = partial(answer_part, call, part, done=done, answer=answer)
+        response = respond_or_fail(run, version=call.header("odata-maxversion"))
+        done.append(Done(part, response))
+        if response.status_code >= 400 and not goes_on:
+            break
+    return done
+
+
+def respond_or_fail(run: Callable[[], Response], *, version: str) -> Response:
+    """The response, or that of the error on the way to it."""
+    try:
+        return run()
+    except AppError as error:
+        return error_response(error, version="4.0" if version.strip() == "4.0" else "4.01")
+
+
+def answer_part(call: Call, part: Part, *, done: Sequence[Done], answer: Answerer) -> Response:
+    """The response to one part.
+
+    Raises: DependencyFailed, NotSupported, BadSyntax, UnknownPath
+    """
+    if part.fault is not None:
+        raise part.fault
+    if part.group or part.is_change_set:
+        raise NotSupported(
+            "this feed is read-only: a group of changes is not supported",
+            hint="Reads stand in a batch by themselves.",
+            target=part.group or None,
+        )
+    failed = {one.part.id for one in done if not one.succeeded}
+    run = {one.part.id for one in done}
+    for needed in part.depends_on:
+        if needed in failed or needed not in run:
+            raise DependencyFailed(f"the request {needed[:40]!r} was not answered", target=needed)
+    path, _, query = locate_part(part, done, mounted=mounted_paths(call)).partition("?")
+    response = answer(
+        replace(
+            call,
+            method=part.method,
+            path=quote(path.strip("/"), safe=URL_SIGNS),
+            query=quote(query, safe=URL_SIGNS),
+            headers=part_headers(call, part),
+            body=part.body,
+            within_batch=True,
+        )
+    )
+    if part.method == "HEAD":
+        response.body = b""
+    return response
+
+
+def mounted_paths(call: Call) -> tuple[str, ...]:
+    """The absolute paths that mean this service, as the caller may know them."""
+    return (MOUNTED_AT, *([call.mounted] if call.mounted else []))
+
+
+def locate_part(part: Part, done: Sequence[Done], *, mounted: tuple[str, ...]) -> str:
+    """The path and query of a part below the service root: relative, absolute, or with a host.
+
+    Raises: UnknownPath, BadSyntax
+    """
+    url = part.url
+    if "://" in url.partition("?")[0]:
+        split = urlsplit(url)
+        url = split.path + (f"?{split.query}" if split.query else "")
+    if url.startswith("/"):
+        path = url.partition("?")[0]
+        root = next((r for r in mounted if path == r or path.startswith(f"{r}/")), None)
+        if root is None:
+            raise UnknownPath("the URL of this part is not below this service", target="url")
+        return url[len(root) :].removeprefix("/")
+    return resolve_reference(url, part, done)
+
+
+def resolve_reference(url: str, part: Part, done: Sequence[Done]) -> str:
+    """A relative URL; `$1` at its beginning is the entity that request 1 returned.
+
+    Raises: BadSyntax, where the request is not among those this one depends on
+    """
+    first, slash, rest = url.partition("/")
+    known = {one.part.id: one for one in done}
+    name = first.partition("?")[0].removeprefix("$")
+    if not first.startswith("$") or name not in known:
+        return url
+    if part.must_declare and name not in part.depends_on:
+        raise BadSyntax(f"the request does not say that it depends on {name[:40]!r}", target="url")
+    before = known[name]
+    if not before.succeeded:
+        raise DependencyFailed(f"the request {name[:40]!r} was not answered", target=name)
+    located = locate_part(before.part, done, mounted=(MOUNTED_AT,)).partition("?")[0]
+    return located + first[len(name) + 1 :] + slash + rest
+
+
+def part_headers(call: Call, part: Part) -> Headers:
+    """The headers of a part, and what it inherits from the batch (Protocol 4.01, 8.2)."""
+    given = {name: text for name, text in part.headers.items() if name not in NEVER_IN_PARTS}
+    for name in INHERITED:
+        if call.header(name):
+            given.setdefault(name, call.header(name))
+    accept = [one for one in call.header("accept").split(",") if MULTIPART not in one]
+    if any(one.strip() for one in accept):
+        given.setdefault("accept", ",".join(accept))
+    return Headers(given)

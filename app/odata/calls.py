@@ -1,0 +1,82 @@
+"""One request as the feed reads it, whether it came alone or as a part of a batch."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from urllib.parse import quote
+
+from starlette.datastructures import Headers
+from starlette.types import Scope
+
+from app.access.principal import Principal
+from app.base.errors import TooExpensive
+
+MOUNTED_AT = "/odata/v4"
+URL_SIGNS = "!$%&'()*+,-./:;=?@[]_~"
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request below the service root.
+
+    path: raw, without slashes at its ends
+    query: the raw query string
+    identify: says who sends it
+    deadline: when its time is over, on the monotonic clock; None for the usual limit
+    within_batch: is it a part of a batch?
+    in_background: is it run for a caller who asks for the answer later?
+    mounted: the path the service is mounted at here
+    """
+
+    method: str
+    path: str
+    query: str
+    headers: Headers
+    body: bytes
+    identify: Callable[[], Principal]
+    deadline: float | None = None
+    within_batch: bool = False
+    in_background: bool = False
+    mounted: str = ""
+
+    def header(self, name: str) -> str:
+        """All values of a header, joined by commas; empty without it."""
+        return ",".join(self.headers.getlist(name))
+
+    def seconds_left(self, limit_s: float) -> float:
+        """How long a question of this request may take.
+
+        Raises: TooExpensive, when nothing is left
+        """
+        if self.deadline is None:
+            return limit_s
+        left = self.deadline - time.monotonic()
+        if left <= 0:
+            raise TooExpensive(
+                "the parts before this one used up the time of the batch",
+                hint="Ask for less in one batch, or send this part by itself.",
+            )
+        return min(left, limit_s)
+
+
+def read_call(scope: Scope, body: bytes, identify: Callable[[Scope], Principal]) -> Call:
+    """The request of an ASGI scope; it is routed on its raw path and raw query string."""
+    raw: bytes = scope.get("raw_path") or scope["path"].encode()
+    mounted = str(scope.get("root_path", "")).strip("/")
+    segments = readable(raw.partition(b"?")[0]).split("/")[1:]
+    below = "/".join(segments[len(mounted.split("/")) if mounted else 0 :])
+    return Call(
+        method=scope["method"],
+        path=below.strip("/"),
+        query=readable(scope["query_string"]),
+        headers=Headers(raw=scope["headers"]),
+        body=body,
+        identify=partial(identify, scope),
+        mounted=f"/{mounted}" if mounted else "",
+    )
+
+
+def readable(raw: bytes) -> str:
+    """Bytes of a URL as text that may stand in a link: what may not is percent-encoded."""
+    return quote(raw, safe=URL_SIGNS)

@@ -1,0 +1,210 @@
+"""One row: an entity by its key or at the end of a way, its properties, its reference.
+
+A way over navigations to one row is one question: a chain of expanded navigations.
+"""
+
+from dataclasses import replace
+from datetime import date, datetime
+from typing import Any
+
+import orjson
+
+from app.base.errors import UnknownEntity
+from app.catalog.fields import Dataset, Field, Navigation, Type
+from app.odata.asking import (
+    PLAIN_TEXT,
+    Asker,
+    Reading,
+    plan_question,
+    run_question,
+    unchanged_reading,
+)
+from app.odata.options import Options, read_moment, read_revision
+from app.odata.path import Address, Kind
+from app.odata.rows import ID, dress_rows
+from app.odata.writer import (
+    entity_context,
+    property_context,
+    write_entity,
+    write_property,
+    write_raw_value,
+)
+from app.query.answer import Answer
+from app.query.grammar import parse_expression
+from app.query.plan import Plan
+from app.query.request import Expand, Request
+
+
+def read_entity(asker: Asker, address: Address, options: Options) -> Reading:
+    """One entity, by its key or at the end of navigations to one row."""
+    selection = options.selection
+    dress = asker.dress(address.dataset, selection)
+    request = replace(
+        entity_request(
+            asker, address, way=address.way, select=selection.select, expand=selection.expand
+        ),
+        compute=options.compute,
+        aliases=options.aliases,
+        id_name="" if asker.style.level == "none" and not dress.needs_ids else ID,
+        id_always=dress.needs_ids,
+    )
+    answer = find_one(asker, address, plan_question(asker, request, is_tagged=True))
+    if answer.is_unchanged:
+        return unchanged_reading(answer)
+    etag = answer.tag
+    row: str | None = answer.rows_json
+    if address.way:
+        found = dig(orjson.loads(answer.rows_json), address.way)
+        row = None if found is None else orjson.dumps(found).decode()
+    if row is None:
+        return Reading(None, answer.freshness, etag=etag)
+    shown = selection.shown(asker.version)
+    context = entity_context(asker.feed, address.dataset, shown)
+    body = write_entity(dress_rows(row, dress), asker.envelope(context, answer.freshness))
+    return Reading(body, answer.freshness, etag=etag)
+
+
+def read_reference(asker: Asker, address: Address) -> Reading:
+    """The address of one entity, alone (OData Protocol 4.01, 11.2.8)."""
+    row, answer = fetch_row(asker, address, way=address.way, select=address.dataset.key)
+    if row is None:
+        return Reading(None, answer.freshness)
+    envelope = asker.envelope(f"{asker.feed.root}/$metadata#$ref", answer.freshness)
+    reference = orjson.dumps({ID: row[ID]}).decode()
+    return Reading(write_entity(reference, envelope), answer.freshness)
+
+
+# Properties
+
+
+def read_property(asker: Asker, address: Address) -> Reading:
+    """One property, as JSON, bare, or counted; 204 when it is null (Protocol 4.01, 11.2.4)."""
+    if address.field is None:
+        raise UnknownEntity("there is no property at this address")
+    name = address.field.name
+    key_and_value = tuple(dict.fromkeys((*address.dataset.key, name)))
+    row, answer = fetch_row(asker, address, way=address.way, select=key_and_value)
+    if row is None:
+        raise UnknownEntity(f"there is no such entity of {address.dataset.name}")
+    value, path = row[name], name
+    if address.member:
+        value, path = (value or {}).get(address.member), f"{name}/{address.member}"
+    freshness = answer.freshness
+    if value is None:
+        return Reading(None, freshness)
+    if address.kind is Kind.COUNT:
+        return Reading(str(len(value)), freshness, PLAIN_TEXT)
+    if address.kind is Kind.VALUE:
+        return Reading(write_raw_value(value), freshness, PLAIN_TEXT)
+    if address.field.type is Type.INT and asker.style.numbers_as_text:
+        value = str(value)
+    context = property_context(asker.feed, address.dataset, key=row, name=path)
+    return Reading(write_property(value, asker.envelope(context, freshness)), freshness)
+
+
+# Questions for one row
+
+
+def fetch_row(
+    asker: Asker, address: Address, *, way: tuple[Navigation, ...], select: tuple[str, ...]
+) -> tuple[dict[str, Any] | None, Answer]:
+    """Columns of the one row at the end of this way from the entity, or None when none is there."""
+    request = entity_request(asker, address, way=way, select=select, expand=())
+    request = replace(request, id_name=ID, id_always=True, aliases=asker.query.aliases)
+    answer = find_one(asker, address, plan_question(asker, request))
+    return dig(orjson.loads(answer.rows_json), way), answer
+
+
+def find_one(asker: Asker, address: Address, plan: Plan) -> Answer:
+    """The answer that holds the entity a path begins with.
+
+    Raises: UnknownEntity, when there is none
+    """
+    answer = run_question(asker, plan)
+    if not answer.rows_json and not answer.is_unchanged:
+        raise UnknownEntity(f"{address.start.name} has no entity with this key")
+    return answer
+
+
+def entity_request(
+    asker: Asker,
+    address: Address,
+    *,
+    way: tuple[Navigation, ...],
+    select: tuple[str, ...],
+    expand: tuple[Expand, ...],
+) -> Request:
+    """The question for one row: a way to another row is a chain of expanded navigations."""
+    for place in range(len(way) - 1, -1, -1):
+        expand = (Expand(way[place].name, select, expand),)
+        own = way[place].pairs
+        select = tuple(pair[0] for pair in own)
+    start = address.start
+    as_of = asker.query.custom.get("as_of", "")
+    request = Request(
+        start.name,
+        select=select,
+        expand=expand,
+        as_of=read_moment(as_of),
+        revision=read_revision(as_of),
+    )
+    terms = [bind_place(asker, address.origin, "")] if address.origin else []
+    if start.singleton:
+        return request
+    if set(address.key) == set(start.key):
+        return replace(request, key=address.key, where=terms[0] if terms else "")
+    terms += [equal_term(start, name, value) for name, value in address.key.items()]
+    return replace(request, where=" and ".join(terms), top=1)
+
+
+def dig(row: dict[str, Any] | None, way: tuple[Navigation, ...]) -> dict[str, Any] | None:
+    """The object at the end of nested ones, or None where the way breaks off."""
+    for navigation in way:
+        row = row[navigation.name] if row is not None else None
+    return row
+
+
+# Which rows a path means
+
+
+def bind_place(asker: Asker, address: Address, where: str) -> str:
+    """The caller's condition, those of the path, and that the rows belong to its entity.
+
+    Raises: BadSyntax, for a condition that is none by itself; UnknownEntity
+    """
+    conditions = [*address.filters, *([where] if where else [])]
+    if not address.way and len(conditions) <= 1:
+        return conditions[0] if conditions else ""
+    terms = belonging_terms(asker, address) if address.way else []
+    for condition in conditions:
+        parse_expression(condition)
+        terms.append(f"({condition})")
+    return " and ".join(terms)
+
+
+def belonging_terms(asker: Asker, address: Address) -> list[str]:
+    """That rows stand at the end of the way of an address."""
+    *before, last = address.way
+    wanted = tuple(own for own, _ in last.pairs)
+    found = fetch_row(asker, address, way=tuple(before), select=wanted)[0]
+    if found is None:
+        source = before[-1].target if before else address.start.name
+        raise UnknownEntity(f"there is no such entity of {source}")
+    if any(found[own] is None for own in wanted):
+        return ["false"]
+    target = asker.feed.target(last)
+    return [equal_term(target, theirs, found[own]) for own, theirs in last.pairs]
+
+
+def equal_term(dataset: Dataset, name: str, value: Any) -> str:
+    """A condition that a field has a value."""
+    return f"{name} eq {filter_literal(dataset.field(name), value)}"
+
+
+def filter_literal(target: Field | None, value: Any) -> str:
+    """A value as the expression language spells it."""
+    if isinstance(value, str) and (target is None or target.type in {Type.TEXT, Type.ENUM}):
+        return "'" + value.replace("'", "''") + "'"
+    return (
+        orjson.dumps(value).decode() if not isinstance(value, (str, date, datetime)) else str(value)
+    )

@@ -1,0 +1,195 @@
+"""Rows as the database wrote them in, rows as a caller's format wants them out.
+
+Only what the database does not write itself passes here: full metadata, whole numbers as text,
+omitted nulls, references, counts, members of open objects, tables.
+"""
+
+import csv
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import orjson
+
+from app.catalog.fields import Dataset, Field, Type
+from app.odata.feed import NAMESPACE, Feed
+from app.odata.formats import Style
+from app.odata.selection import Selection
+
+ID = "@odata.id"
+# Types a reader of JSON cannot tell by the value (OData JSON Format 4.01, 4.6.3).
+TYPES_TOLD = {
+    Type.INT: "#Int64",
+    Type.TIME: "#DateTimeOffset",
+    Type.DATE: "#Date",
+    Type.CLOCK: "#TimeOfDay",
+    Type.SPAN: "#Duration",
+    Type.TEXTS: "#Collection(String)",
+}
+FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")  # noqa: RUF001
+
+
+@dataclass(frozen=True, slots=True)
+class Dress:
+    """How rows of one set are to be written.
+
+    selection: what they hold; their nested rows are dressed by what is within it
+    """
+
+    feed: Feed
+    dataset: Dataset
+    selection: Selection
+    style: Style
+    omit_nulls: bool = False
+
+    @property
+    def is_plain(self) -> bool:
+        """Can rows go out as the database writes them?"""
+        as_written = self.style.level != "full" and not self.style.numbers_as_text
+        return as_written and not self.omit_nulls and self.selection.is_plain
+
+    @property
+    def type_name(self) -> str:
+        """The qualified name of the type of its rows."""
+        return f"{NAMESPACE}.{self.dataset.entity}"
+
+    @property
+    def needs_ids(self) -> bool:
+        """Must every row know its address, whether or not its key is shown?"""
+        return self.style.level == "full" or has_references(self.selection)
+
+
+def has_references(selection: Selection) -> bool:
+    """Are references asked for anywhere in it?"""
+    inner = selection.inner.values()
+    return bool(selection.references) or any(has_references(one) for one in inner)
+
+
+def dress_rows(rows_json: str, dress: Dress) -> str:
+    """JSON objects joined by commas, dressed."""
+    if dress.is_plain:
+        return rows_json
+    rows = orjson.loads(f"[{rows_json}]")
+    return orjson.dumps([dress_row(row, dress) for row in rows]).decode()[1:-1]
+
+
+def dress_row(row: Mapping[str, Any], dress: Dress) -> dict[str, Any]:
+    """One row, dressed, and all rows within it."""
+    is_full = dress.style.level == "full"
+    told: dict[str, Any] = {}
+    if is_full:
+        told["@odata.type"] = f"#{dress.type_name}"
+    if ID in row and (is_full or not has_key(row, dress.dataset)) and dress.style.level != "none":
+        told[ID] = row[ID]
+    for field in dress.dataset.fields:
+        if field.name in row:
+            told |= dress_value(field, row[field.name], dress)
+    known = {field.name for field in dress.dataset.fields} | dress.selection.inner.keys() | {ID}
+    told |= {name: row[name] for name in row if name not in known and "@" not in name}
+    for name in navigations_told(dress) if is_full else dress.selection.inner:
+        told |= dress_navigation(name, row, dress)
+    return told
+
+
+def has_key(row: Mapping[str, Any], dataset: Dataset) -> bool:
+    """Does the row show its whole key?"""
+    return all(name in row for name in dataset.key)
+
+
+def dress_value(field: Field, value: Any, dress: Dress) -> dict[str, Any]:
+    """A property, with its type before it where that is to be told."""
+    if value is None:
+        return {} if dress.omit_nulls else {field.name: None}
+    told: dict[str, Any] = {}
+    if dress.style.level == "full":
+        if field.type is Type.ENUM and field.enumeration is not None:
+            told[f"{field.name}@odata.type"] = f"#{NAMESPACE}.{field.enumeration.name}"
+        elif field.type in TYPES_TOLD:
+            told[f"{field.name}@odata.type"] = TYPES_TOLD[field.type]
+    if field.type is Type.OPEN:
+        return told | {field.name: dress_object(value, field, dress)}
+    if field.type is Type.INT and dress.style.numbers_as_text:
+        value = str(value)
+    return told | {field.name: value}
+
+
+def dress_object(value: dict[str, Any], field: Field, dress: Dress) -> dict[str, Any]:
+    """An open object, with those of its members that are asked for."""
+    members = dress.selection.members.get(field.name)
+    kept = {
+        name: inside
+        for name, inside in value.items()
+        if (members is None or name in members) and not (dress.omit_nulls and inside is None)
+    }
+    return (
+        {"@odata.type": f"#{NAMESPACE}.Attributes"} | kept if dress.style.level == "full" else kept
+    )
+
+
+def navigations_told(dress: Dress) -> list[str]:
+    """The navigations whose links full metadata tells: all, or those that are selected."""
+    asked = dress.selection.names
+    return [
+        way.name
+        for way in dress.dataset.navigations
+        if not asked or way.name in asked or way.name in dress.selection.inner
+    ]
+
+
+def dress_navigation(name: str, row: Mapping[str, Any], dress: Dress) -> dict[str, Any]:
+    """The links of a navigation, the count behind it, and its rows where they are expanded."""
+    told: dict[str, Any] = {}
+    if dress.style.level == "full" and ID in row:
+        told[f"{name}@odata.associationLink"] = f"{row[ID]}/{name}/$ref"
+        told[f"{name}@odata.navigationLink"] = f"{row[ID]}/{name}"
+    counted = row.get(f"{name}@odata.count")
+    if counted is not None:
+        as_text = dress.style.numbers_as_text
+        told[f"{name}@odata.count"] = str(counted) if as_text else counted
+    selection = dress.selection.inner.get(name)
+    navigation = dress.dataset.navigation(name)
+    if selection is None or navigation is None or name in dress.selection.counts:
+        return told
+    found = row.get(name)
+    if found is None:
+        return told if dress.omit_nulls else told | {name: None}
+    inner = replace(dress, dataset=dress.feed.target(navigation), selection=selection)
+    is_reference = name in dress.selection.references
+    rows = found if isinstance(found, list) else [found]
+    dressed = [{ID: one[ID]} if is_reference else dress_row(one, inner) for one in rows]
+    return told | {name: dressed if isinstance(found, list) else dressed[0]}
+
+
+def list_references(rows_json: str) -> str:
+    """The addresses of rows alone, as JSON objects joined by commas."""
+    rows = orjson.loads(f"[{rows_json}]")
+    return ",".join(orjson.dumps({ID: row[ID]}).decode() for row in rows)
+
+
+# Tables
+
+
+def write_csv(rows_json: str, columns: tuple[str, ...]) -> str:
+    """Rows as CSV with a header line (RFC 4180); lists and objects are cells of JSON.
+
+    No cell can be taken for a formula: text that begins like one gets an apostrophe.
+    Source: docs/odata.md, "Formats"
+    """
+    written = io.StringIO()
+    writer = csv.writer(written, lineterminator="\r\n")
+    writer.writerow(columns)
+    for row in orjson.loads(f"[{rows_json}]"):
+        writer.writerow([write_cell(row.get(name)) for name in columns])
+    return written.getvalue()
+
+
+def write_cell(value: Any) -> str:
+    """One cell: empty for null, numbers as they are, text guarded."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return f"'{value}" if value.startswith(FORMULA_SIGNS) else value
+    return orjson.dumps(value).decode()

@@ -1,0 +1,237 @@
+"""`$select` and `$expand` of a set in, out what to ask for, and how the context URL tells it.
+
+Source: OData Protocol 4.01, 10.7 to 10.10 and 11.2.5; URL Conventions 4.01, 5.1.2 and 5.1.3
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from app.base.config import Settings
+from app.base.errors import BadOption, NotSupported, TooComplex
+from app.catalog.fields import Dataset, Navigation, Type
+from app.odata.feed import Feed, find_navigation
+from app.query.request import Expand
+from app.query.selections import Item, parse_expand, parse_select
+
+EXPANDED_ROW = frozenset({"select", "expand", "levels", "compute"})
+EXPANDED_ROWS = EXPANDED_ROW | {"filter", "search", "orderby", "top", "skip", "count"}
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which columns and related rows an answer holds.
+
+    select: field names; empty means all
+    names: what `$select` names, navigations among it; empty without `$select`
+    members: names within open objects, by the object's field; other members are left out
+    inner: what the rows behind each expanded navigation hold
+    references, counts: navigations of which only references, or only a count, are wanted
+    recursive: navigations expanded again in themselves, by `$levels`
+    """
+
+    select: tuple[str, ...] = ()
+    expand: tuple[Expand, ...] = ()
+    names: tuple[str, ...] = ()
+    members: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    inner: Mapping[str, "Selection"] = field(default_factory=dict)
+    references: frozenset[str] = frozenset()
+    counts: frozenset[str] = frozenset()
+    recursive: frozenset[str] = frozenset()
+
+    def shown(self, version: str = "4.01") -> str:
+        """The list in the context URL, without its parentheses.
+
+        Version 4.0 leaves out an expanded navigation of which everything is shown.
+        """
+        told = [
+            f"{name}/{member}" if member else name
+            for name in self.names
+            for member in self.members.get(name, ("",))
+        ]
+        for name, selection in self.inner.items():
+            again = name in self.recursive
+            if again:
+                once = {other: one for other, one in selection.inner.items() if other != name}
+                selection = replace(selection, inner=once)
+            below = selection.shown(version)
+            if name not in self.references | self.counts and (below or version != "4.0"):
+                told.append(f"{name}{'+' if again else ''}({below})")
+        return ",".join(told)
+
+    @property
+    def is_plain(self) -> bool:
+        """Can rows be shown as the database writes them?"""
+        special = self.members or self.references or self.counts
+        return not special and all(one.is_plain for one in self.inner.values())
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where in the nesting a selection is read: the set, how deep, and what bounds it."""
+
+    feed: Feed
+    dataset: Dataset
+    limits: Settings
+    depth: int = 0
+
+
+def read_selection(
+    system: Mapping[str, str], dataset: Dataset, *, feed: Feed, limits: Settings
+) -> Selection:
+    """What $select and $expand ask for, nested options included.
+
+    Raises: BadOption, BadSyntax, UnknownField, NotSupported, TooComplex
+    """
+    return _read_place(system, _Place(feed, dataset, limits))
+
+
+def _read_place(system: Mapping[str, str], place: _Place) -> Selection:
+    selection = Selection()
+    if "select" in system:
+        selection = _read_select(system["select"], place)
+    for item in parse_expand(system["expand"]) if "expand" in system else ():
+        for one in _all_of(item, place):
+            selection = _add_expand(selection, one, place)
+    return selection
+
+
+# $select
+
+
+def _read_select(text: str, place: _Place) -> Selection:
+    names: dict[str, None] = {}
+    members: dict[str, list[str]] = {}
+    items = parse_select(text)
+    if len(items) > place.limits.limit_select:
+        raise TooComplex(f"$select may name {place.limits.limit_select} columns", target="$select")
+    for item in items:
+        name = item.path[0]
+        inside = _member_of(item, place)
+        if inside:
+            members.setdefault(name, []).extend(inside)
+        elif name in names:
+            members.pop(name, None)
+        names[name] = None
+    dataset = place.dataset
+    columns = tuple(name for name in names if dataset.navigation(name) is None)
+    if "*" in names:
+        columns = ()
+    elif not columns:
+        columns = dataset.key
+    kept = {name: tuple(dict.fromkeys(inside)) for name, inside in members.items()}
+    return Selection(columns, names=tuple(names), members=kept)
+
+
+def _member_of(item: Item, place: _Place) -> tuple[str, ...]:
+    """The names within an open object that an item selects; none for a whole column.
+
+    Raises: NotSupported
+    """
+    found = place.dataset.field(item.path[0])
+    is_open = found is not None and found.type is Type.OPEN
+    nested = dict(item.options)
+    if is_open and len(item.path) == 2 and not nested and not item.parameters:
+        return (item.path[1],)
+    if is_open and len(item.path) == 1 and set(nested) == {"select"}:
+        return tuple(one.path[0] for one in parse_select(nested["select"]))
+    if len(item.path) > 1 or nested or item.parameters or "@" in item.path[0]:
+        raise NotSupported(
+            f"$select takes columns of {place.dataset.name} itself, not {'/'.join(item.path)[:80]}",
+            hint="Columns of a related set: $expand=navigation($select=column).",
+            target="$select",
+        )
+    return ()
+
+
+# $expand
+
+
+def _all_of(item: Item, place: _Place) -> tuple[Item, ...]:
+    """The item itself; for `*`, one for each navigation."""
+    if item.path != ("*",):
+        return (item,)
+    return tuple(replace(item, path=(way.name,)) for way in place.dataset.navigations)
+
+
+def _add_expand(selection: Selection, item: Item, place: _Place) -> Selection:
+    if len(item.path) > 1 or item.path[0] == "$value":
+        raise NotSupported(f"$expand={'/'.join(item.path)[:80]} is not supported", target="$expand")
+    if place.depth >= place.limits.limit_expand_depth:
+        raise TooComplex(f"$expand may be {place.limits.limit_expand_depth} deep", target="$expand")
+    navigation = find_navigation(place.dataset, item.path[0])
+    if navigation.name in selection.inner:
+        raise BadOption(f"$expand names {navigation.name} more than once", target="$expand")
+    nested = _nested_options(item, navigation)
+    target = place.feed.target(navigation)
+    below = replace(place, dataset=target, depth=place.depth + 1)
+    inner = _read_place(_with_levels(nested, navigation, below), below)
+    if item.ending:
+        inner = Selection(target.key)
+    own = {navigation.name}
+    return replace(
+        selection,
+        expand=(*selection.expand, _expand_of(item, nested, inner)),
+        inner={**selection.inner, navigation.name: inner},
+        references=selection.references | (own if item.ending == "$ref" else set()),
+        counts=selection.counts | (own if item.ending == "$count" else set()),
+        recursive=selection.recursive | (own if "levels" in nested else set()),
+    )
+
+
+def _expand_of(item: Item, nested: Mapping[str, str], inner: Selection) -> Expand:
+    """The question for the rows behind a navigation."""
+    top = int(nested["top"]) if "top" in nested else None
+    wants_count = nested.get("count", "").strip().lower() == "true" or item.ending == "$count"
+    return Expand(
+        item.path[0],
+        inner.select,
+        inner.expand,
+        where=nested.get("filter", ""),
+        search=nested.get("search", ""),
+        compute=nested.get("compute", ""),
+        order=nested.get("orderby", ""),
+        top=0 if item.ending == "$count" else top,
+        skip=int(nested.get("skip", "0")),
+        count_name=f"{item.path[0]}@odata.count" if wants_count else "",
+    )
+
+
+def _nested_options(item: Item, navigation: Navigation) -> dict[str, str]:
+    """The options in the parentheses of an expanded navigation.
+
+    Raises: NotSupported, for what is not offered there; BadOption, for `$count` of one row
+    """
+    nested = dict(item.options)
+    for name in nested:
+        if name not in (EXPANDED_ROWS if navigation.many else EXPANDED_ROW):
+            what = "" if navigation.many else " to one row"
+            spelled = name if name.startswith("@") else f"${name}"
+            raise NotSupported(f"{spelled} in $expand{what} is not supported", target="$expand")
+    if item.ending == "$count" and not navigation.many:
+        raise BadOption(f"{navigation.name} leads to one row; there is no $count", target="$expand")
+    return nested
+
+
+def _with_levels(
+    nested: Mapping[str, str], navigation: Navigation, below: _Place
+) -> dict[str, str]:
+    """`$levels` spelled out: the navigation expanded again in itself, as deep as is asked.
+
+    Raises: BadOption, where the navigation does not lead to its own set; TooComplex
+    """
+    options = {name: text for name, text in nested.items() if name != "levels"}
+    if "levels" not in nested:
+        return options
+    if navigation.target != below.dataset.name or below.dataset.navigation(navigation.name) is None:
+        raise BadOption(f"$levels needs a way from a set to itself, not {navigation.name}")
+    most = below.limits.limit_expand_depth - below.depth + 1
+    asked = nested["levels"].strip().lower()
+    levels = most if asked == "max" else int(asked)
+    if levels > most:
+        raise TooComplex(f"$levels may be {most} here", target="$levels")
+    if levels > 1:
+        again = ";".join(f"${name}={text}" for name, text in options.items())
+        more = f"$levels={levels - 1}"
+        inner = f"{navigation.name}({';'.join(filter(None, (again, more)))})"
+        options["expand"] = ",".join(filter(None, (options.get("expand", ""), inner)))
+    return options

@@ -1,0 +1,96 @@
+"""What was said of the streams of a walk when it began, held against all its later pages.
+
+Rows of a past revision prove no more than was known of them then, so no page claims more than the
+one before it. Source: docs/completeness.md, "Pages and past revisions"
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from app.base.clock import format_time
+from app.learning.times import parse_time
+from app.ledger.facts import Freshness, StreamLag
+from app.ledger.verdict import State, Verdict, roll_up
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What was said of a stream.
+
+    through: everything recorded before was there; None when nobody could say
+    """
+
+    verdict: Verdict
+    through: datetime | None = None
+
+
+def note_claims(freshness: Freshness) -> dict[str, Claim]:
+    """What is said of each stream, to be kept in a token."""
+    return {
+        one.stream: Claim(one.verdict, one.standing.complete_through) for one in freshness.streams
+    }
+
+
+def pack_claims(told: Mapping[str, Claim]) -> list[list[Any]]:
+    """Claims as a token holds them."""
+    return [
+        [
+            name,
+            claim.verdict.state,
+            claim.verdict.reason,
+            claim.verdict.is_waived,
+            None if claim.through is None else format_time(claim.through),
+        ]
+        for name, claim in sorted(told.items())
+    ]
+
+
+def unpack_claims(packed: Iterable[tuple[Any, ...]]) -> dict[str, Claim]:
+    """Claims out of a token."""
+    return {
+        name: Claim(
+            Verdict(State(state), reason, waived), None if through is None else parse_time(through)
+        )
+        for name, state, reason, waived, through in packed
+    }
+
+
+def hold_claims(freshness: Freshness, told: Mapping[str, Claim], *, revision: int) -> Freshness:
+    """The freshness of rows of a revision: the worse of today's and what was told, by stream."""
+    if not told:
+        return replace(freshness, revision=revision)
+    streams = tuple(
+        sorted(
+            (_hold_stream(one, told.get(one.stream)) for one in freshness.streams),
+            key=lambda one: -one.verdict.state.severity,
+        )
+    )
+    throughs = [one.standing.complete_through for one in streams]
+    whole = freshness.standing.complete_through
+    known = [moment for moment in throughs if moment is not None]
+    through = None if whole is None or len(known) < len(throughs) else min([whole, *known])
+    verdict = roll_up([*(one.verdict for one in streams), freshness.verdict])
+    standing = replace(freshness.standing, verdict=verdict, complete_through=through)
+    return replace(
+        freshness,
+        verdict=verdict,
+        streams=streams,
+        standing=standing,
+        revision=revision,
+        is_settled=freshness.is_settled and whole == through,
+    )
+
+
+def _hold_stream(stream: StreamLag, claim: Claim | None) -> StreamLag:
+    if claim is None:
+        return stream
+    standing = stream.standing
+    known = [m for m in (claim.through, standing.complete_through) if m is not None]
+    standing = replace(
+        standing,
+        verdict=roll_up((claim.verdict, standing.verdict)),
+        complete_through=min(known) if len(known) > 1 else None,
+    )
+    return replace(stream, standing=standing)

@@ -1,0 +1,296 @@
+"""Names in expressions, looked up in the catalog: fields, navigations, and rows behind them."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from difflib import get_close_matches
+from typing import NoReturn
+
+from app.base.config import Settings
+from app.base.errors import BadOption, NotSupported, TooComplex, TypeMismatch, UnknownField
+from app.catalog.datasets.attributes import ATTRIBUTES
+from app.catalog.fields import Dataset, Field, Navigation, Type
+from app.query.expr import Both, Column, Element, Expr, Literal, Rows
+from app.query.grammar import parse_expression
+from app.query.nodes import Node, ast, children_of
+
+
+class Names:
+    """One question's names, limits and what is left of them.
+
+    weights: how many nodes each computed field stands for
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        settings: Settings,
+        *,
+        scopes: frozenset[str],
+        aliases: Mapping[str, str],
+        resolve: Callable[[str], Dataset],
+        weights: Mapping[str, int],
+    ) -> None:
+        self.dataset = dataset
+        self.settings = settings
+        self.scopes = scopes
+        self.aliases = {name.removeprefix("@"): text for name, text in aliases.items()}
+        self.resolve = resolve
+        self.weights = weights
+        self.nodes = 0
+        self.within_alias = False
+        self.variables: dict[str, Rows] = {}
+        self.bare: Rows | None = None
+        self.lambda_depth = 0
+        self.rows_count = 0
+
+    # Bounds
+
+    def parse(self, text: str) -> Node:
+        """Parse a text, within the limits.
+
+        Raises: BadSyntax, TooComplex
+        """
+        self.check_length(text)
+        node = parse_expression(text, self.settings.limit_filter_depth)
+        self.check_size(node)
+        return node
+
+    def check_length(self, text: str) -> None:
+        """Refuse a long text before it is looked at."""
+        limit = self.settings.limit_filter_bytes
+        length = len(text.encode("utf-8", "surrogatepass"))
+        if length > limit:
+            raise TooComplex(
+                f"the expression has {length} bytes; the limit filter_bytes is {limit}"
+            )
+
+    def check_size(self, node: Node) -> None:
+        """Refuse a tree with too many nodes, or too deep for what comes after."""
+        deepest = self.settings.limit_filter_depth
+        waiting = [(node, 1)]
+        while waiting:
+            current, depth = waiting.pop()
+            self.add_nodes(1)
+            if depth > deepest:
+                raise TooComplex(
+                    f"the expression is nested deeper than the limit filter_depth, {deepest}"
+                )
+            waiting.extend((child, depth + 1) for child in children_of(current))
+
+    def add_nodes(self, count: int) -> None:
+        """Count nodes, up to the limit."""
+        self.nodes += count
+        limit = self.settings.limit_filter_nodes
+        if self.nodes > limit:
+            raise TooComplex(f"the expression has more parts than the limit filter_nodes, {limit}")
+
+    # Values
+
+    def bind_path(self, node: Node) -> Expr:
+        """Bind a field, or one reached over to-one navigations."""
+        start, names = self.read_path(node)
+        if not names:
+            return self.element_of(start) if start is not None else self.refuse_row(node)
+        whole = None if start is not None else self.dataset.field("/".join(names))
+        *way, last = names if whole is None else [whole.name]
+        if way and way[-1] == ATTRIBUTES:
+            last = f"{way.pop()}/{last}"
+        if start is not None and isinstance(start.step, Field):
+            name = next((name for name, rows in self.variables.items() if rows is start), "$this")
+            raise UnknownField(f"{name} is a text; it has no fields")
+        dataset = self.follow_all(start, way)
+        field = dataset.field(last)
+        if field is not None and self.may_see(field.scope):
+            if start is None and not way:
+                self.add_nodes(self.weights.get(last, 0))
+            return Column(field.type, tuple(way), field, "" if start is None else start.name)
+        navigation = dataset.navigation(last)
+        if navigation is not None:
+            raise NotSupported(
+                f"{last!r} leads to {navigation.target}; it has no value of its own",
+                hint=f"Write {last}/any(...), {last}/all(...) or {last}/$count."
+                if navigation.many
+                else "Compare one of its fields.",
+            )
+        self.refuse_name(dataset, last)
+
+    def key_at(self, node: Node) -> Expr | None:
+        """The key of the one row that a path leads to, or None where it leads to a value."""
+        if not isinstance(node, ast.Identifier | ast.Attribute):
+            return None
+        start, names = self.read_path(node)
+        if not names or (start is not None and isinstance(start.step, Field)):
+            return None
+        if ATTRIBUTES in names[:-1]:
+            return None
+        if start is None and self.dataset.field("/".join(names)) is not None:
+            return None
+        dataset = self.follow_all(start, names[:-1])
+        navigation = dataset.navigation(names[-1])
+        if navigation is None or navigation.many:
+            return None
+        key = self.target_of(dataset, navigation).field(navigation.pairs[0][1])
+        if key is None:
+            return None
+        return Column(key.type, tuple(names), key, "" if start is None else start.name)
+
+    def element_of(self, rows: Rows) -> Expr:
+        """The present member of a list of texts.
+
+        Raises: NotSupported, when it is a row
+        """
+        if isinstance(rows.step, Navigation):
+            raise NotSupported(
+                f"a row of {rows.dataset.name} has no value of its own",
+                hint="Compare one of its fields.",
+            )
+        return Element(Type.TEXT, rows.name)
+
+    def read_path(self, node: Node) -> tuple[Rows | None, list[str]]:
+        """Where a path starts (the question's own row: None), and the names along it."""
+        names: list[str] = []
+        while isinstance(node, ast.Attribute):
+            if "." in node.attr:
+                raise NotSupported(f"the type {node.attr[:40]!r} in a path is not supported")
+            names.insert(0, node.attr)
+            node = node.owner
+        if not isinstance(node, ast.Identifier):
+            raise NotSupported("a path may begin with a name only")
+        if node.name == "$it":
+            return None, names
+        if node.namespace:
+            head = ".".join((*node.namespace, node.name))
+            raise NotSupported(f"the type {head[:40]!r} in a path is not supported")
+        if node.name in self.variables:
+            return self.variables[node.name], names
+        if node.name == "$this":
+            return self.bare, names
+        if node.name.startswith("$"):
+            raise NotSupported(f"{node.name} is not supported here")
+        return self.bare, [node.name, *names]
+
+    def follow_all(self, start: Rows | None, way: Sequence[str]) -> Dataset:
+        """The dataset at the end of to-one navigations."""
+        if len(way) > self.settings.limit_expand_depth:
+            raise TooComplex(
+                f"the path {'/'.join(way)[:60]} is longer than the limit expand_depth,"
+                f" {self.settings.limit_expand_depth}"
+            )
+        dataset = self.dataset if start is None else start.dataset
+        for name in way:
+            dataset = self.follow(dataset, name)
+        return dataset
+
+    def follow(self, dataset: Dataset, name: str) -> Dataset:
+        """The dataset a to-one navigation leads to."""
+        navigation = dataset.navigation(name)
+        if navigation is None:
+            field = dataset.field(name)
+            if field is None or not self.may_see(field.scope):
+                self.refuse_name(dataset, name)
+            if field.type is Type.OPEN:
+                raise NotSupported(f"the members of {name} in an expression are not supported")
+            raise UnknownField(f"{name} of {dataset.name} is a value; it has no fields")
+        if navigation.many:
+            raise TypeMismatch(
+                f"{name} leads to several {navigation.target}; a path cannot go on behind it",
+                hint=f"Write {name}/any(x:x/field ...), {name}/all(...) or {name}/$count.",
+            )
+        return self.target_of(dataset, navigation)
+
+    def target_of(self, dataset: Dataset, navigation: Navigation) -> Dataset:
+        """The dataset a navigation leads to, if the caller may see it."""
+        target = self.resolve(navigation.target)
+        if not self.may_see(target.scope):
+            self.refuse_name(dataset, navigation.name)
+        return target
+
+    # Rows behind a navigation to several
+
+    def find_rows(self, node: Node) -> Rows:
+        """The rows, or members of a list, at the end of a path.
+
+        Raises: UnknownField, TypeMismatch, NotSupported, TooComplex
+        """
+        start, names = self.read_path(node)
+        if not names:
+            raise TypeMismatch("a row is not several; any, all and $count need a path to several")
+        *way, last = names
+        dataset = self.follow_all(start, way)
+        step: Navigation | Field | None = dataset.navigation(last)
+        if isinstance(step, Navigation):
+            if not step.many:
+                raise TypeMismatch(f"{last} leads to one {step.target}, not to several")
+            dataset = self.target_of(dataset, step)
+        else:
+            step = dataset.field(last)
+            if step is None or not self.may_see(step.scope):
+                self.refuse_name(dataset, last)
+            if step.type is not Type.TEXTS:
+                raise TypeMismatch(f"{last} of {dataset.name} is one value, not a list")
+        self.rows_count += 1
+        of = "" if start is None else start.name
+        return Rows(Type.NULL, f"{last}#{self.rows_count}", of, tuple(way), step, dataset)
+
+    @contextmanager
+    def variable(self, name: str, rows: Rows, *, bare: bool = False) -> Iterator[None]:
+        """Let a name stand for each of these rows; with `bare`, so do names without one before.
+
+        Raises: TooComplex, BadOption for a name that is taken
+        """
+        limit = self.settings.limit_lambda_depth
+        if self.lambda_depth >= limit:
+            raise TooComplex(f"any and all are nested deeper than the limit lambda_depth, {limit}")
+        if name in self.variables and not bare:
+            raise BadOption(f"the variable {name[:40]!r} is taken by an any or all around this one")
+        outside, outside_bare = self.variables, self.bare
+        self.variables = {**outside, name: rows}
+        if bare:
+            self.bare = rows
+        self.lambda_depth += 1
+        yield
+        self.lambda_depth -= 1
+        self.variables, self.bare = outside, outside_bare
+
+    def restrict_rows(self, rows: Rows, condition: Expr) -> Rows:
+        """Keep only those of the rows for which a condition holds."""
+        if condition.type is Type.NULL:
+            condition = Literal(Type.BOOL, False)
+        if rows.where is not None:
+            condition = Both(Type.BOOL, "and", (rows.where, condition))
+        return replace(rows, where=condition)
+
+    def is_row_of(self, name: str) -> Expr:
+        """Is the row itself of this entity type? No type here has others below it."""
+        dataset = self.dataset if self.bare is None else self.bare.dataset
+        return Literal(Type.BOOL, name.rpartition(".")[2] == dataset.entity)
+
+    # Refusals
+
+    def may_see(self, scope: str | None) -> bool:
+        """Does the caller hold this scope, if any is needed?"""
+        return scope is None or scope in self.scopes
+
+    def refuse_row(self, node: Node) -> NoReturn:
+        """Say that a row is no value."""
+        word = node.name if isinstance(node, ast.Identifier) else "$it"
+        raise NotSupported(f"{word} on its own is not supported here")
+
+    def refuse_name(self, dataset: Dataset, name: str) -> NoReturn:
+        """Say that a dataset has no such field, and which is near."""
+        fields = (*dataset.fields, *dataset.dynamic)
+        names = [field.name for field in fields if self.may_see(field.scope)]
+        names += [navigation.name for navigation in dataset.navigations]
+        names += [variable for variable in self.variables if not variable.startswith("$")]
+        raise UnknownField(
+            f"{dataset.name} has no field {name[:60]!r}",
+            hint=nearest_hint(name, names),
+            target=name[:60],
+        )
+
+
+def nearest_hint(name: str, names: Sequence[str]) -> str | None:
+    """A hint with the known name that is nearest to this one, or None."""
+    near = get_close_matches(name.lower(), names, 1)
+    return f"Did you mean {near[0]!r}?" if near else None

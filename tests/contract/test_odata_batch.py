@@ -1,0 +1,369 @@
+"""$batch, as JSON and as multipart: reads grouped in one request, each answered as if alone."""
+
+import json
+import time
+from collections.abc import Iterator
+from email import message_from_bytes
+from email.message import Message
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from app.base.config import Settings
+from app.odata import batch
+from app.store.engine import Store
+from tests.contract.feed_rows import ROOT, FeedKeys, feed_client, fill_feed
+
+# The protocol is the same whatever the database; what differs there has its tests on both.
+pytestmark = pytest.mark.parametrize("store", ["sqlite"], indirect=True)
+
+
+BOUNDARY = "batch_36522ad7-fc75"
+
+
+@pytest.fixture
+def keys(store: Store) -> FeedKeys:
+    return fill_feed(store)
+
+
+@pytest.fixture
+def client(store: Store, settings: Settings, keys: FeedKeys) -> Iterator[TestClient]:
+    with feed_client(store, settings, keys.reader) as opened:
+        yield opened
+
+
+def get(request_id: str, url: str, **more: Any) -> dict[str, Any]:
+    """A request object of a JSON batch."""
+    return {"id": request_id, "method": "get", "url": url, **more}
+
+
+def send(client: TestClient, *requests: dict[str, Any], prefer: str = "") -> list[dict[str, Any]]:
+    """The responses to a JSON batch."""
+    headers = {"Prefer": prefer} if prefer else {}
+    answer = client.post("$batch", json={"requests": list(requests)}, headers=headers)
+    assert answer.status_code == 200, answer.text
+    assert answer.headers.get_list("odata-version") == ["4.01"]
+    responses: list[dict[str, Any]] = answer.json()["responses"]
+    return responses
+
+
+def statuses(responses: list[dict[str, Any]]) -> dict[str, int]:
+    """Status by id."""
+    return {one["id"]: one["status"] for one in responses}
+
+
+def refusal(client: TestClient, body: Any, content_type: str = "application/json") -> Any:
+    """The error object of a batch that is refused as a whole."""
+    given = {"json": body} if content_type == "application/json" else {"content": body}
+    answer = client.post("$batch", headers={"Content-Type": content_type}, **given)
+    assert 400 <= answer.status_code < 500
+    return answer.json()["error"]
+
+
+# JSON
+
+
+def test_each_part_is_answered_as_if_it_had_come_alone(client: TestClient) -> None:
+    urls = {
+        "set": "Learners?$top=2&$select=learner_key&$count=true",
+        "one": "/odata/v4/Learners(3)",
+        "all": f"{ROOT}/Teams",
+        "count": "LearnerProgress/$count?$filter=score eq null",
+        "value": "Learners(3)/learner_key/$value",
+    }
+    responses = send(client, *(get(name, url) for name, url in urls.items()))
+    assert [one["id"] for one in responses] == list(urls)
+    for one in responses:
+        alone = client.get(urls[one["id"]].removeprefix("/odata/v4/"))
+        assert one["status"] == alone.status_code == 200
+        body = one["body"]
+        if isinstance(body, dict):
+            told = alone.json()
+            assert body | {"@fullcount.evaluated_at": ""} == told | {"@fullcount.evaluated_at": ""}
+        else:
+            assert str(body) == alone.text
+        assert one["headers"]["content-type"] == alone.headers["content-type"]
+
+
+def test_each_part_carries_its_own_verdict(client: TestClient) -> None:
+    quest, people = send(
+        client,
+        get("1", "LearnerProgress?$filter=module_type eq 'quest'&$select=status"),
+        get("2", "Teams"),
+    )
+    assert "streams=1" in people["headers"]["data-freshness"]
+    assert quest["headers"]["data-freshness"] != people["headers"]["data-freshness"]
+    assert quest["body"]["@fullcount.verdict"] == "unknown"
+
+
+def test_an_error_belongs_to_its_part_and_the_others_go_on(client: TestClient) -> None:
+    responses = send(
+        client,
+        get("1", "Nonsense"),
+        get("2", "Learners(99)"),
+        get("3", "Learners?$filter=learner_key eq"),
+        {"id": "4", "method": "delete", "url": "Learners(1)"},
+        {"id": "5", "method": "post", "url": "Learners", "body": {"learner_key": "x"}},
+        get("6", "Teams(1)"),
+    )
+    assert statuses(responses) == {"1": 404, "2": 404, "3": 400, "4": 405, "5": 405, "6": 200}
+    assert responses[0]["body"]["error"]["code"] == "query.unknown_path"
+    assert responses[3]["headers"]["allow"] == "GET, HEAD, OPTIONS"
+
+
+def test_a_caller_may_want_the_first_error_to_end_it(client: TestClient) -> None:
+    parts = (get("1", "Teams(1)"), get("2", "Nonsense"), get("3", "Teams(1)"))
+    stopped = send(client, *parts, prefer="continue-on-error=false")
+    assert statuses(stopped) == {"1": 200, "2": 404}
+    went_on = client.post(
+        "$batch",
+        json={"requests": list(parts)},
+        headers={"Prefer": "odata.continue-on-error"},
+    )
+    assert went_on.headers["preference-applied"] == "continue-on-error=true"
+    assert len(went_on.json()["responses"]) == 3
+
+
+def test_a_part_can_depend_on_others_and_begin_where_they_ended(client: TestClient) -> None:
+    responses = send(
+        client,
+        get("a", "LearnerProgress(3)"),
+        get("b", "$a/learner?$select=learner_key", dependsOn=["a"]),
+        get("c", "$b/team", dependsOn=["a", "b"]),
+        get("d", "$a/learner"),
+        get("bad", "Nonsense"),
+        get("e", "Teams(1)", dependsOn=["bad"]),
+        get("f", "Teams(1)", dependsOn=["e"]),
+    )
+    assert statuses(responses) == {
+        "a": 200, "b": 200, "c": 204, "d": 400, "bad": 404, "e": 424, "f": 424,
+    }  # fmt: skip
+    assert responses[1]["body"]["learner_key"] == "u/4'2"
+    assert responses[5]["body"]["error"]["code"] == "query.dependency"
+
+
+def test_changes_and_batches_within_a_batch_are_refused_politely(client: TestClient) -> None:
+    responses = send(
+        client,
+        get("1", "Teams(1)", atomicityGroup="g"),
+        {"id": "2", "method": "post", "url": "$batch", "body": {"requests": []}},
+        get("3", "Teams(1)", **{"if": "$1/$succeeded"}),
+        get("4", "/elsewhere/Teams(1)"),
+        get("5", "https://elsewhere.example/other/Teams(1)"),
+    )
+    assert statuses(responses) == {"1": 501, "2": 400, "3": 501, "4": 404, "5": 404}
+    assert responses[0]["atomicityGroup"] == "g"
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        ([], "query.syntax"),
+        ({}, "query.syntax"),
+        ({"requests": [1]}, "query.syntax"),
+        ({"requests": [{"method": "get", "url": "Teams"}]}, "query.syntax"),
+        ({"requests": [get("a b", "Teams")]}, "query.syntax"),
+        ({"requests": [{"id": "1", "method": "look", "url": "Teams"}]}, "query.syntax"),
+        ({"requests": [{"id": "1", "method": "get"}]}, "query.syntax"),
+        ({"requests": [get("1", "Teams"), get("1", "Teams")]}, "query.syntax"),
+        ({"requests": [get("1", "Teams", dependsOn=["2"]), get("2", "Teams")]}, "query.syntax"),
+        ({"requests": [get("1", "Teams", headers={"accept": 1})]}, "query.syntax"),
+        ({"requests": [get(str(n), "Teams") for n in range(21)]}, "query.too_complex"),
+    ],
+)
+def test_a_batch_that_cannot_be_read_is_refused_as_a_whole(
+    client: TestClient, body: Any, code: str
+) -> None:
+    assert refusal(client, body)["code"] == code
+
+
+def test_other_bodies_are_not_read(client: TestClient) -> None:
+    assert refusal(client, b"a=1", "application/x-www-form-urlencoded")["code"] == (
+        "body.unknown_type"
+    )
+    assert refusal(client, b"{", "application/json; charset=utf-8")["code"] == "body.not_json"
+    assert refusal(client, b"--x--", "multipart/mixed")["code"] == "query.syntax"
+    assert refusal(client, b"--x\r\n", "multipart/mixed; boundary=x")["code"] == "query.syntax"
+
+
+def test_a_batch_is_posted_by_somebody_with_a_key(client: TestClient, keys: FeedKeys) -> None:
+    assert client.get("$batch").headers["allow"] == "POST, OPTIONS"
+    asked: dict[str, Any] = {"json": {"requests": [get("1", "Teams")]}}
+    assert client.post("$batch", headers={"X-API-Key": "wrong"}, **asked).status_code == 401
+    assert client.post("$batch", headers={"X-API-Key": keys.deliverer}, **asked).status_code == 403
+
+
+def test_a_key_in_a_part_changes_nothing(client: TestClient, keys: FeedKeys) -> None:
+    (mine,) = send(client, get("1", "Teams(1)", headers={"x-api-key": keys.neighbour}))
+    assert mine["body"]["name"] == "Team"
+
+
+def test_parts_have_headers_of_their_own_and_inherit_the_rest(client: TestClient) -> None:
+    answer = client.post(
+        "$batch",
+        json={
+            "requests": [
+                get("1", "Teams"),
+                get("2", "Teams", headers={"accept": "application/json;odata.metadata=none"}),
+                get("3", "Teams", headers={"Accept": "text/csv"}),
+                get("4", "Teams", headers={"prefer": "odata.maxpagesize=1"}),
+            ]
+        },
+        headers={"OData-MaxVersion": "4.0", "Accept": "application/json;odata.metadata=full"},
+    )
+    full, none, table, page = answer.json()["responses"]
+    assert full["headers"]["odata-version"] == "4.0"
+    assert full["body"]["value"][0]["@odata.type"] == "#fullcount.Team"
+    assert "@odata.context" not in none["body"]
+    assert table["body"].startswith("team_id,")
+    assert page["headers"]["preference-applied"] == "odata.maxpagesize=1"
+
+
+def test_a_part_can_be_a_head_request_and_is_no_longer_than_a_url(client: TestClient) -> None:
+    head = {"id": "1", "method": "HEAD", "url": "Teams(1)"}
+    long = get("2", f"Teams?$filter=name eq '{'a' * 6_000}'&x={'b' * 2_000}")
+    more = get("3", "$1")
+    responses = send(client, head, long, more)
+    assert statuses(responses) == {"1": 200, "2": 200, "3": 400}
+    assert "body" not in responses[0]
+    body = multipart(f"GET Teams?x={'b' * 17_000} HTTP/1.1")
+    assert read_http(post_parts(client, body)[0])[0] == 414
+
+
+def test_metadata_in_a_json_batch_is_encoded(client: TestClient) -> None:
+    (one,) = send(client, get("1", "$metadata"))
+    assert one["headers"]["content-type"] == "application/xml;charset=utf-8"
+    assert one["body"].startswith("PD94bWw")
+
+
+def test_all_parts_share_one_limit_of_time(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Clock:
+        """A clock that is ten seconds later each time it is looked at after the first part."""
+
+        looks = 0
+
+        @classmethod
+        def monotonic(cls) -> float:
+            cls.looks += 1
+            return 0.0 if cls.looks < 3 else 10.0 * cls.looks
+
+    monkeypatch.setattr(batch, "time", Clock)
+    monkeypatch.setattr("app.odata.calls.time", Clock)
+    responses = send(client, get("1", "Teams(1)"), get("2", "Teams(1)"))
+    assert statuses(responses) == {"1": 200, "2": 400}
+    assert responses[1]["body"]["error"]["code"] == "query.too_expensive"
+    assert time.monotonic() > 0
+
+
+# Multipart
+
+
+def multipart(*parts: str, newline: str = "\r\n") -> bytes:
+    """The body of a multipart batch; each part is an HTTP request."""
+    told = [
+        f"--{BOUNDARY}\nContent-Type: application/http\nContent-Transfer-Encoding: binary\n"
+        f"Content-ID: {number}\n\n{part}\n\n\n"
+        for number, part in enumerate(parts, 1)
+    ]
+    text = "preamble\n" + "".join(told) + f"--{BOUNDARY}--\nepilogue\n"
+    return text.replace("\n", newline).encode()
+
+
+def post_parts(client: TestClient, body: bytes, **headers: str) -> list[Message]:
+    """The HTTP responses in the parts of a multipart answer, parsed by the standard library."""
+    answer = client.post(
+        "$batch",
+        content=body,
+        headers={"Content-Type": f'multipart/mixed; boundary="{BOUNDARY}"', **headers},
+    )
+    assert answer.status_code == 200, answer.text
+    kind = answer.headers["content-type"]
+    assert kind.startswith("multipart/mixed; boundary=")
+    whole = message_from_bytes(f"Content-Type: {kind}\r\n\r\n".encode() + answer.content)
+    assert whole.is_multipart()
+    assert not whole.defects
+    parts: list[Message] = whole.get_payload()  # type: ignore[assignment]
+    assert all(part.get_content_type() == "application/http" for part in parts)
+    return parts
+
+
+def read_http(part: Message) -> tuple[int, Message]:
+    """The status and the message of an HTTP response."""
+    text = str(part.get_payload())
+    line, _, rest = text.replace("\r\n", "\n").partition("\n")
+    return int(line.split()[1]), message_from_bytes(rest.encode())
+
+
+@pytest.mark.parametrize("newline", ["\r\n", "\n"])
+def test_multipart_parts_are_answered_in_their_order(client: TestClient, newline: str) -> None:
+    body = multipart(
+        "GET Learners(3) HTTP/1.1\nHost: host\nAccept: application/json;odata.metadata=none",
+        f"GET {ROOT}/Teams/$count HTTP/1.1",
+        "GET /odata/v4/Learners(1)/learner_key/$value HTTP/1.1\nHost: host",
+        newline=newline,
+    )
+    parts = post_parts(client, body)
+    assert [part["Content-ID"] for part in parts] == ["1", "2", "3"]
+    answers = [read_http(part) for part in parts]
+    assert [status for status, _ in answers] == [200, 200, 200]
+    assert json.loads(str(answers[0][1].get_payload()))["learner_key"] == "u/4'2"
+    assert str(answers[1][1].get_payload()).strip() == "1"
+    assert str(answers[2][1].get_payload()).strip() == "u1"
+    assert all("streams=" in str(message["data-freshness"]) for _, message in answers)
+
+
+def test_the_first_error_ends_a_multipart_batch_unless_it_shall_go_on(client: TestClient) -> None:
+    body = multipart("GET Teams(1)", "GET Nonsense HTTP/1.1", "GET Teams(1) HTTP/1.1")
+    assert [read_http(part)[0] for part in post_parts(client, body)] == [200, 404]
+    went_on = post_parts(client, body, Prefer="odata.continue-on-error=true")
+    assert [read_http(part)[0] for part in went_on] == [200, 404, 200]
+
+
+def test_a_multipart_part_can_begin_where_another_ended(client: TestClient) -> None:
+    parts = post_parts(client, multipart("GET LearnerProgress(3)", "GET $1/learner HTTP/1.1"))
+    assert "u/4'2" in str(read_http(parts[1])[1].get_payload())
+
+
+def test_a_change_set_is_answered_by_one_error(client: TestClient) -> None:
+    body = (
+        f"--{BOUNDARY}\r\nContent-Type: multipart/mixed; boundary=cs\r\n\r\n"
+        "--cs\r\nContent-Type: application/http\r\nContent-ID: 1\r\n\r\n"
+        "DELETE Teams(1) HTTP/1.1\r\n\r\n\r\n--cs--\r\n"
+        f"--{BOUNDARY}\r\nContent-Type: text/plain\r\n\r\nhello\r\n"
+        f"--{BOUNDARY}\r\nContent-Type: application/http\r\n\r\nhello there\r\n"
+        f"--{BOUNDARY}--\r\n"
+    )
+    parts = post_parts(client, body.encode(), Prefer="continue-on-error")
+    assert [read_http(part)[0] for part in parts] == [501, 400, 400]
+
+
+def test_the_answer_takes_the_format_that_is_asked_for(client: TestClient) -> None:
+    body = multipart("GET Teams/$count HTTP/1.1")
+    answer = client.post(
+        "$batch",
+        content=body,
+        headers={
+            "Content-Type": f"multipart/mixed; boundary={BOUNDARY}",
+            "Accept": "application/json",
+        },
+    )
+    (one,) = answer.json()["responses"]
+    assert (one["id"], one["status"], one["body"]) == ("1", 200, "1")
+    other = client.post(
+        "$batch",
+        json={"requests": [get("x", "Teams/$count")]},
+        headers={"Accept": "multipart/mixed"},
+    )
+    assert other.headers["content-type"].startswith("multipart/mixed")
+    assert "Content-ID: x" in other.text
+
+
+def test_a_hostile_body_is_read_in_one_pass(client: TestClient) -> None:
+    for body in (b"--x" * 50_000, b"--x\r\n" + b"\r\n" * 50_000 + b"--x--", b"--x--" * 9_000):
+        answer = client.post(
+            "$batch", content=body, headers={"Content-Type": "multipart/mixed; boundary=x"}
+        )
+        assert answer.status_code in {200, 400}
