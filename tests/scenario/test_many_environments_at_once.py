@@ -72,7 +72,9 @@ def lose_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """The planted fault: work is merged by its entity alone, as long as any of it is undone."""
     mark_really = marking.mark_dirty
 
-    def mark_once(connection: Connection, environment_id: int, marks: Mapping[str, int]) -> None:
+    def mark_once(
+        connection: Connection, environment_id: int, marks: Mapping[str, int], **said: Any
+    ) -> None:
         work = table_of(Work)
         taken = connection.execute(
             select(work.c.entity_key).where(
@@ -83,7 +85,7 @@ def lose_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
             execution_options={"across_environments": "this is the planted fault"},
         ).scalars()
         mine = marks.keys() - set(taken)
-        mark_really(connection, environment_id, {name: marks[name] for name in mine})
+        mark_really(connection, environment_id, {name: marks[name] for name in mine}, **said)
 
     monkeypatch.setattr(door, "mark_dirty", mark_once)
     monkeypatch.setattr(marking, "mark_dirty", mark_once)
