@@ -2,6 +2,9 @@
 PYTHON ?= python3
 PORT ?= 8000
 VENV := .venv
+# Where the clients in tests/node go, if this machine has node; else their tests are skipped.
+NODE := .node
+CLIENTS := $(if $(shell command -v node && command -v npm),$(NODE)/installed)
 BIN := $(VENV)/bin
 CHECKED := $(wildcard app alembic tests bench examples)
 
@@ -16,7 +19,7 @@ help: ## show this list
 demo: $(VENV)/.base-installed ## start the demo on http://127.0.0.1:8000 (PORT= chooses another port)
 	$(BIN)/fullcount demo --port $(PORT)
 
-test: $(VENV)/.dev-installed ## run the whole suite, on SQLite and PostgreSQL (ARGS= goes to pytest)
+test: $(VENV)/.dev-installed $(CLIENTS) ## run the whole suite, on SQLite and PostgreSQL (ARGS= goes to pytest)
 	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadgroup $(ARGS)
 
 check: format lint types imports ## all that a commit must pass: format, lint, types, imports, tests
@@ -46,7 +49,7 @@ migration: $(VENV)/.dev-installed ## draft a migration from the models (WHAT="wh
 	$(BIN)/python -m alembic -c alembic.ini revision --autogenerate -m "$(WHAT)"
 
 clean: ## remove what make made
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(NODE) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 
 # ---- installing -------------------------------------------------------------------------------
 # Pins carry hashes and name no registry: whatever index the machine is set up for is used. sly comes
@@ -79,6 +82,13 @@ $(VENV)/.base-installed: requirements/build.txt requirements/base.txt pyproject.
 $(VENV)/.dev-installed: requirements/build.txt requirements/dev.txt pyproject.toml | $(BIN)/python
 	$(call install,requirements/dev.txt)
 	@touch $(VENV)/.base-installed $@
+
+$(NODE)/installed: tests/node/package.json tests/node/package-lock.json tests/node/.npmrc
+	@mkdir -p $(NODE) && cp $^ $(NODE)
+	@if (cd $(NODE) && npm ci > npm.txt 2>&1); then touch $@; else \
+		rm -rf $(NODE)/node_modules; \
+		echo 'npm could not fetch the clients in tests/node ($(NODE)/npm.txt says why): their tests are skipped.'; \
+	fi
 
 # ---- pinning (needs uv) -----------------------------------------------------------------------
 PIN := uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header \

@@ -72,12 +72,13 @@ def create_app(settings: Settings, *, store: Store | None = None, worker: bool =
     )
     application.state.settings = settings
     application.state.store = opened
-    install_rest(application)
-    install_docs(application)
-    application.add_route("/", _answer_root, include_in_schema=False)
+    # First, since routes are tried in their order, and the feed is asked most.
     complete_only = odata_application(settings, opened, mounted_at=COMPLETE_PATH, floor="complete")
     application.mount(COMPLETE_PATH, complete_only)
     application.mount(ODATA_PATH, odata_application(settings, opened))
+    install_rest(application)
+    install_docs(application)
+    application.add_route("/", _answer_root, include_in_schema=False)
     install_errors(application)
     _install_middleware(application, settings)
     return application

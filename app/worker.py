@@ -1,4 +1,4 @@
-"""The background door: loops that drain, sweep, fold and pull, beside the HTTP door or alone.
+"""The background door: loops that drain, sweep, fold, pull and ask, beside the HTTP door or alone.
 
 A loop that meets something unexpected says so, rests and goes on.
 """
@@ -12,8 +12,10 @@ from app.access.environments import list_environments
 from app.base.clock import now
 from app.base.config import Settings
 from app.base.facts import WorkerFailed, WorkerStarted, WorkerStopped
+from app.base.memory import settle_memory
 from app.base.observe import observe
 from app.intake.pull import pull_once
+from app.ledger.asking import ask_once
 from app.ledger.buckets import fold_everywhere
 from app.ledger.defects import check_all_books
 from app.ledger.history import keep_history
@@ -35,6 +37,8 @@ _WITNESS_S = 2.0
 _PULL_S = 2.0
 _FORGET_S = 600.0
 _PULLERS = 4  # a source that hangs holds one of them up
+_ASK_S = 2.0
+_ASKERS = 2  # likewise
 _REST_S = 1.0
 _STOP_S = 20.0
 _ERROR_LENGTH = 300
@@ -58,6 +62,10 @@ class Worker:
         self._threads += [
             threading.Thread(target=self._loop, args=("pull", self._pull), daemon=True)
             for _ in range(_PULLERS)
+        ]
+        self._threads += [
+            threading.Thread(target=self._loop, args=("ask", self._ask), daemon=True)
+            for _ in range(_ASKERS)
         ]
         if has_signals(store):
             hears = threading.Thread(target=self._loop, args=("listen", self._listen), daemon=True)
@@ -149,6 +157,11 @@ class Worker:
         if not pull_once(self._store, self._settings):
             self._stopping.wait(_PULL_S)
 
+    def _ask(self) -> None:
+        """Ask sources what is missing as long as anything differs; then look again later."""
+        if not ask_once(self._store, self._settings):
+            self._stopping.wait(_ASK_S)
+
 
 def run_worker(settings: Settings) -> None:
     """Work until the process is told to end (SIGTERM, SIGINT), then finish in order.
@@ -160,6 +173,7 @@ def run_worker(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
     worker = Worker(store, settings)
+    settle_memory()
     try:
         worker.start()
         ended.wait()

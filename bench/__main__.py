@@ -4,20 +4,29 @@ import argparse
 import json
 from collections.abc import Callable
 
+from app.base.memory import settle_memory
 from bench.extract import run_extract
+from bench.feed import run_feed
 from bench.fold import run_fold_bench
 from bench.group import run_group_bench
 from bench.ingest import run_ingest_bench
 from bench.ledger import run_ledger
 from bench.measure import Figure, as_json, show_figures, tell
+from bench.queue import run_queue_bench
 from bench.real import run_real
 
 BENCHES: tuple[tuple[str, str, Callable[[], list[Figure]]], ...] = (
     ("extract", "Extract of 1,000,000 rows of LearnerProgress over OData", run_extract),
+    ("feed", "The feed: pages, small requests, known plans, 100,000 to 5,000,000 rows", run_feed),
     ("ingest", "Ingest of 1,000-event batches over HTTP, durable", run_ingest_bench),
     ("fold", "An event folded and projected, by family, beside bare writes", run_fold_bench),
-    ("group", "Groups over 1,000,000 rows, from rollups and from rows", run_group_bench),
+    (
+        "group",
+        "Groups over 1,000,000 and 5,000,000 rows, from rollups and from rows",
+        run_group_bench,
+    ),
     ("ledger", "The ledger: its share of ingest, exchange of what is missing, verdict", run_ledger),
+    ("queue", "The fair queue: its overhead, end to end over HTTP, lag, growth", run_queue_bench),
     ("real", "The main job on OULAD, 15 environments", run_real),
 )
 
@@ -37,6 +46,7 @@ def main() -> None:
         if chosen.names and name not in chosen.names:
             continue
         tell(f"{name}: {title}")
+        settle_memory()
         figures = run()
         outcome[name] = as_json(figures)
         if not chosen.json:

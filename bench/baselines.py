@@ -1,6 +1,6 @@
-"""What the extract is measured against: a bare ASGI application, and the usual way by ORM.
+"""What the feed is measured against: bare ASGI applications, and the usual way by ORM.
 
-Both read the database that BENCH_DATABASE names, one process on uvicorn, a page by its first key.
+All read the database that BENCH_DATABASE names, one process on uvicorn.
 """
 
 import json
@@ -8,6 +8,7 @@ import os
 import sqlite3
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -30,9 +31,7 @@ def make_bare() -> Application:
         of the parameters the first key and the number of rows stand
     """
     captured = json.loads(os.environ["BENCH_STATEMENT"])
-    connection = sqlite3.connect(os.environ["BENCH_DATABASE"], isolation_level=None)
-    for pragma in ("cache_size=-65536", "mmap_size=1073741824", "temp_store=MEMORY"):
-        connection.execute(f"pragma {pragma}")
+    connection = _open_bare()
 
     async def bare(scope: Mapping[str, Any], _receive: Callable[[], Any], send: Send) -> None:
         if scope["type"] != "http":
@@ -43,14 +42,53 @@ def make_bare() -> Application:
             parameters[place] = int(asked["after"][0])
         row = connection.execute(captured["sql"], parameters).fetchone()
         body = b'{"value":[' + (row[0] or "").encode() + b"]}"
-        headers = [
-            (b"content-type", b"application/json"),
-            (b"content-length", str(len(body)).encode()),
-        ]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
+        await _send_body(send, body)
 
     return bare
+
+
+def make_replay() -> Application:
+    """Statements run by sqlite3 and their one value sent as it is; a path names a statement and the
+    place of its values.
+
+    Shape: the file BENCH_STATEMENTS is JSON {name: {sql, values: [[...], ...]}}, or {name: {text}}
+        for what is sent without a database
+    """
+    known = json.loads(Path(os.environ["BENCH_STATEMENTS"]).read_text())
+    ready = {name: one["text"].encode() for name, one in known.items() if "text" in one}
+    connection = _open_bare()
+
+    async def replay(scope: Mapping[str, Any], _receive: Callable[[], Any], send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        _, name, place = f"{scope['path']}//".split("/")[:3]
+        if name in ready:
+            body = ready[name]
+        elif name in known:
+            values = known[name]["values"]
+            found = connection.execute(known[name]["sql"], values[int(place) % len(values)])
+            body = f'{{"value":[{found.fetchone()[0]}]}}'.encode()
+        else:
+            body = b""
+        await _send_body(send, body)
+
+    return replay
+
+
+def _open_bare() -> sqlite3.Connection:
+    connection = sqlite3.connect(os.environ["BENCH_DATABASE"], isolation_level=None)
+    for pragma in ("cache_size=-65536", "mmap_size=1073741824", "temp_store=MEMORY"):
+        connection.execute(f"pragma {pragma}")
+    return connection
+
+
+async def _send_body(send: Send, body: bytes) -> None:
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(body)).encode()),
+    ]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
 
 
 class ProgressRow(BaseModel):

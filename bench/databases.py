@@ -29,6 +29,7 @@ class Databases:
 
     def __init__(self, folder: Path, server_url: str) -> None:
         self._folder, self._server_url = folder, server_url
+        self._opened: dict[str, tuple[str, Store]] = {}
         self.run_admin("CREATE DATABASE empty")
         self.urls = {
             "SQLite": f"sqlite:///{folder}/empty.db",
@@ -42,12 +43,17 @@ class Databases:
     def copy(self, url: str) -> str:
         """The address of a new copy of a database that nobody has open."""
         name = f"copy{next(_NUMBERS)}"
+        is_file = url.startswith("sqlite")
+        target = f"sqlite:///{self._folder}/{name}.db" if is_file else self._url_of(name)
+        self._fill(target, url)
+        return target
+
+    def _fill(self, target: str, url: str) -> None:
         if url.startswith("sqlite"):
-            target = self._folder / f"{name}.db"
-            shutil.copyfile(url.removeprefix("sqlite:///"), target)
-            return f"sqlite:///{target}"
-        self.run_admin(f"CREATE DATABASE {name} TEMPLATE {make_url(url).database}")
-        return self._url_of(name)
+            shutil.copyfile(url.removeprefix("sqlite:///"), target.removeprefix("sqlite:///"))
+            return
+        names = make_url(target).database, make_url(url).database
+        self.run_admin(f"CREATE DATABASE {names[0]} TEMPLATE {names[1]}")
 
     def drop(self, url: str) -> None:
         """Remove a copy."""
@@ -59,9 +65,16 @@ class Databases:
 
     @contextmanager
     def opened_copy(self, url: str) -> Iterator[Store]:
-        """A copy while it is used."""
-        copied = self.copy(url)
-        store = open_store(copied)
+        """A copy while it is used; from the second time on with the statements compiled, as in a
+        process that has run for a while.
+        """
+        if url in self._opened:
+            copied, store = self._opened[url]
+            self._fill(copied, url)
+        else:
+            copied = self.copy(url)
+            store = open_store(copied)
+            self._opened[url] = (copied, store)
         try:
             yield store
         finally:

@@ -1,12 +1,17 @@
-"""What it takes a source to learn, by name, which few of very many events are missing."""
+"""What it takes to learn, by name, which few of very many events are missing: a source that pushes
+sends digests of ranges; one that can be asked is asked for them.
+"""
 
 import tempfile
-from collections.abc import Sequence
-from contextlib import ExitStack
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from random import Random
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import orjson
 from starlette.testclient import TestClient
@@ -14,7 +19,7 @@ from starlette.testclient import TestClient
 from app.access.keys import issue_key
 from app.base.config import Settings
 from app.intake.accept import accept_items
-from app.intake.sources import add_source
+from app.intake.sources import add_source, set_evidence_url
 from app.learning.elements import frame_stream, make_element, read_sum, spell_sum, sum_elements
 from app.learning.ranges import (
     PARTS,
@@ -24,14 +29,18 @@ from app.learning.ranges import (
     parse_range,
     split_range,
 )
+from app.ledger.asking import ask_once
+from app.ledger.defects import list_all_defects
+from app.ledger.lacking import find_missing
 from app.main import create_app
-from app.store.engine import close_store, open_store, transaction
+from app.store.engine import Store, close_store, open_store, snapshot, transaction
 from bench.measure import Figure, tell
 from bench.server import prepare_database
 
 EVENTS = 100_000
 MISSING = 10
 WANTED_BYTES = 4_096
+ASKED_BYTES = 400
 _TEN = datetime(2025, 5, 24, 10, tzinfo=UTC)
 _DIGEST = "ab" * 32
 
@@ -81,11 +90,80 @@ def run_exchange() -> list[Figure]:
         found = _find_missing(talk, manifest, ordered, made)
         if found != lost:
             raise SystemExit(f"{len(found)} of {MISSING} missing events were named")
+        asked = stack.enter_context(_answering(ordered, made))
+        _ask(store, settings, asked.url, {_name(made[element]) for element in lost})
     named = f"{MISSING} missing of {EVENTS:,} named"
     return [
         Figure(named, talk.bytes, "bytes", WANTED_BYTES, at_most=True),
         Figure("... in so many requests", talk.rounds, "requests"),
+        Figure(
+            "... asked for: per event", asked.bytes / MISSING, "bytes", ASKED_BYTES, at_most=True
+        ),
+        Figure("... in so many requests", asked.rounds, "requests"),
     ]
+
+
+class Asked:
+    """A source on the loopback that can be asked; counts the bytes of targets and bodies."""
+
+    def __init__(self, ordered: Sequence[bytes], made: dict[bytes, int]) -> None:
+        self.bytes = self.rounds = 0
+        self._ordered, self._made = ordered, made
+        told = self
+
+        class Answers(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                body = orjson.dumps(told.answer(self.path))
+                told.bytes += len(self.path) + len(body)
+                told.rounds += 1
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_: Any) -> None:
+                return
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Answers)
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+
+    def answer(self, target: str) -> dict[str, Any]:
+        """What a range or some events are."""
+        parts = urlsplit(target)
+        asked = dict(parse_qsl(parts.query))
+        if parts.path == "/fm/ranges":
+            whole = {"lo": asked["lo"], "hi": asked["hi"], "parts": int(asked["split"])}
+            split = _split(self._ordered, whole)
+            return {"counts": split["counts"], "sums": split["sums"]}
+        if "lo" in asked:
+            found = elements_within(self._ordered, Range(asked["lo"], asked["hi"]))
+        else:
+            found = [read_sum(text) for text in asked["elements"].split(",")]
+        known = [self._made[element] for element in found if element in self._made]
+        return {"events": [{"id": _name(number), "datadigest": _DIGEST} for number in known]}
+
+
+@contextmanager
+def _answering(ordered: Sequence[bytes], made: dict[bytes, int]) -> Iterator[Asked]:
+    asked = Asked(ordered, made)
+    thread = threading.Thread(target=asked.server.serve_forever)
+    thread.start()
+    yield asked
+    asked.server.shutdown()
+    asked.server.server_close()
+    thread.join()
+
+
+def _ask(store: Store, settings: Settings, url: str, lost: set[str]) -> None:
+    """Have the worker's step ask for what is missing."""
+    with transaction(store) as connection:
+        set_evidence_url(connection, 1, "lms", url)
+    ask_once(store, settings.model_copy(update={"outbound_allow": "127.0.0.0/8"}))
+    with snapshot(store) as connection:
+        (defect,) = list_all_defects(connection, 1, limit=2)
+        named = find_missing(connection, 1, defect.defect_id).named
+    if {name for name, _ in named} != lost:
+        raise SystemExit(f"{len(named)} of {MISSING} missing events were named when asked for")
 
 
 def _declare(talk: Talk, ordered: Sequence[bytes]) -> int:

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from sqlalchemy import event
 
-from app.access.keys import authenticate, issue_key
+from app.access.keys import check_key, issue_key
 from app.base.config import Settings
 from app.query.answer import run_plan
 from app.query.plan import make_plan
@@ -189,7 +189,7 @@ def _note_into(run: list[tuple[str, tuple[Any, ...]]]) -> Callable[..., None]:
 def _read_pages(store: Store, key: str, *, pages: int) -> None:
     settings = Settings(_env_file=None)
     with snapshot(store) as connection:
-        principal = authenticate(connection, key)
+        principal = check_key(connection, key).principal
     after = ""
     for _ in range(pages):
         request = Request("LearnerProgress", page_rows=PAGE_ROWS, after=after)

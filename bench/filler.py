@@ -1,9 +1,11 @@
 """A database with any number of progress rows, written straight into the tables and kept.
 
-Simulated and the same at every run: 40 modules a learner, all module types, realistic gaps.
+Simulated and the same at every run: 40 modules a learner, all module types, realistic gaps. What is
+beyond the first million rows repeats them for other learners, by SQL.
 """
 
 import hashlib
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
@@ -12,14 +14,26 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from sqlalchemy import Table
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Table,
+    Text,
+    cast,
+    func,
+    insert,
+    literal,
+    select,
+    update,
+)
 from sqlmodel import SQLModel
 
 from app.learning.modules import MODULE_TYPE_NAMES
 from app.processing.rollup_rows import recount_rollups
 from app.store.dialect import insert_rows
 from app.store.engine import Store, close_store, open_store, transaction
-from app.store.tables import Learner, Module, Progress, Series, Team
+from app.store.tables import Attempt, Environment, Learner, Module, Progress, Series, Team
 from app.store.tables.columns import table_of
 from bench.measure import tell
 from bench.server import prepare_database
@@ -27,6 +41,7 @@ from bench.server import prepare_database
 _START = datetime(2024, 1, 1, tzinfo=UTC)
 _MODULES_EACH = 40
 _MODULES = 400
+_WRITTEN = 1_000_000
 _TEAMS = 60
 _SERIES = 20
 Row = dict[str, Any]
@@ -34,14 +49,17 @@ Row = dict[str, Any]
 
 def filled_database(rows: int) -> Path:
     """The file with so many rows of progress in environment 1; made when it is not there yet."""
-    shape = hashlib.sha256(repr(_columns()).encode()).hexdigest()[:12]
-    path = Path(tempfile.gettempdir()) / f"fullcount-bench-{rows}-{shape}.db"
+    path = Path(tempfile.gettempdir()) / f"fullcount-bench-{rows}-{_edition()}.db"
     if path.exists():
         return path
+    first = filled_database(_WRITTEN) if rows > _WRITTEN else None
     tell(f"  writing {rows:,} rows to {path}")
     draft = path.with_suffix(".draft")
     draft.unlink(missing_ok=True)
-    prepare_database(draft, ["bench"], source="bench")
+    if first is None:
+        prepare_database(draft, ["bench"], source="bench")
+    else:
+        shutil.copyfile(first, draft)
     store = open_store(f"sqlite:///{draft}")
     fill_store(store, rows)
     close_store(store)
@@ -49,13 +67,39 @@ def filled_database(rows: int) -> Path:
     return path
 
 
-def _columns() -> list[tuple[str, list[str]]]:
-    tables = SQLModel.metadata.sorted_tables
-    return [(table.name, [repr(column.type) for column in table.columns]) for table in tables]
+def _edition() -> str:
+    """What a file was made by: its schema and this module."""
+    versions = Path(__file__).parents[1] / "alembic" / "versions"
+    said = hashlib.sha256(Path(__file__).read_bytes())
+    for name in sorted(path.name for path in versions.glob("*.py")):
+        said.update(name.encode())
+    return said.hexdigest()[:12]
 
 
 def fill_store(store: Store, rows: int) -> None:
-    """Write so many rows of progress, and what they refer to, into environment 1."""
+    """Write so many rows of progress, and what they refer to, into environment 1.
+
+    Rows that are there already stay: those of a smaller number of rows.
+    """
+    with transaction(store) as connection:
+        present = _count(connection, Progress)
+    if not present:
+        present = min(rows, _WRITTEN)
+        _write_first(store, present)
+    while present < rows:
+        size = min(_WRITTEN, rows - present)
+        with transaction(store) as connection:
+            _repeat(connection, present, size)
+        present += size
+    with transaction(store) as connection:
+        _write_attempts(connection)
+        recount_rollups(connection, 1, [f"m{number}" for number in range(_MODULES)])
+        environment = table_of(Environment)
+        newest = update(environment).where(environment.c.environment_id == 1)
+        connection.execute(newest.values(last_revision=rows))
+
+
+def _write_first(store: Store, rows: int) -> None:
     learners = -(-rows // _MODULES_EACH)
     makers: tuple[tuple[type[SQLModel], Callable[[int], Row], int], ...] = (
         (Team, _team, _TEAMS),
@@ -72,8 +116,65 @@ def fill_store(store: Store, rows: int) -> None:
             with transaction(store) as connection:
                 names = list(chunk[0])
                 insert_rows(connection, table, names, list(_tuples(table, names, chunk)))
-    with transaction(store) as connection:
-        recount_rollups(connection, 1, [f"m{number}" for number in range(_MODULES)])
+
+
+def _count(connection: Connection, model: type[SQLModel]) -> int:
+    table = table_of(model)
+    counted = select(func.count()).select_from(table).where(table.c.environment_id == 1)
+    return int(connection.execute(counted).scalar_one())
+
+
+def _repeat(connection: Connection, present: int, size: int) -> None:
+    """The first rows once more, as many as `size`, behind those that are present."""
+    learners = present // _MODULES_EACH
+    for model, its_id, most, added in (
+        (Learner, "learner_id", -(-size // _MODULES_EACH), learners),
+        (Progress, "assignment_id", size, present),
+    ):
+        table = table_of(model)
+        moved: dict[str, ColumnElement[Any]] = {
+            its_id: table.c[its_id] + added,
+            "revision": table.c.revision + added,
+            "learner_key": _later_key(table.c.learner_key, learners),
+        }
+        taken = select(*(moved.get(column.name, column) for column in table.columns)).where(
+            table.c.environment_id == 1, table.c[its_id] <= most
+        )
+        connection.execute(insert(table).from_select(list(table.c.keys()), taken))
+
+
+def _later_key(key: ColumnElement[Any], added: int) -> ColumnElement[Any]:
+    """The key of the learner who comes so many after this one."""
+    number = cast(func.substr(key, 2), BigInteger()) + added
+    return literal("u", Text()).concat(cast(number, Text()))
+
+
+def _write_attempts(connection: Connection) -> None:
+    """An attempt for each row of progress with a score."""
+    progress, attempt = table_of(Progress).c, table_of(Attempt)
+    known = select(func.coalesce(func.max(attempt.c.attempt_id), 0))
+    since = connection.execute(known.where(attempt.c.environment_id == 1)).scalar_one()
+    values: dict[str, ColumnElement[Any]] = {
+        "environment_id": progress.environment_id,
+        "attempt_id": progress.assignment_id,
+        "assignment_id": progress.assignment_id,
+        "attempt": progress.attempts,
+        "submitted_at": progress.last_activity_at,
+        "graded_at": progress.last_activity_at,
+        "score": progress.score,
+        "max_score": progress.max_score,
+        "score_percent": progress.last_score_percent,
+        "passed": progress.passed,
+        "seconds": progress.time_spent_s,
+        "voided": progress.is_deleted,
+        "revision": progress.revision,
+        "changed_at": progress.changed_at,
+        "is_deleted": progress.is_deleted,
+    }
+    taken = select(*values.values()).where(
+        progress.environment_id == 1, progress.attempts == 1, progress.assignment_id > since
+    )
+    connection.execute(insert(attempt).from_select(list(values), taken))
 
 
 def _tuples(table: Table, names: Sequence[str], rows: list[Row]) -> Iterator[tuple[Any, ...]]:

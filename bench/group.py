@@ -1,4 +1,4 @@
-"""Groups over 1,000,000 rows of progress: from rollups, from the rows, and from SQL by hand.
+"""Groups over 1,000,000 and 5,000,000 rows of progress: from rollups, from rows, and by hand.
 
 All three run in one open snapshot of the same database, in turn; the SQL by hand uses the same
 tables and indexes and gives the same numbers.
@@ -29,7 +29,7 @@ from bench.filler import fill_store, filled_database
 from bench.measure import ROUNDS, Figure, interleave, tell
 from bench.server import prepare_store
 
-ROWS = 1_000_000
+SIZES = (1_000_000, 5_000_000)
 AS_OF = datetime(2025, 9, 1, tzinfo=UTC)
 _CALLS = 20
 _PLAIN = tuple(replace(dataset, rollups=()) for dataset in DATASETS)
@@ -52,8 +52,20 @@ _MEASURED = Request(
     ),
     as_of=AS_OF,
 )
+_ROLLED_APPLY = Request(
+    "LearnerProgress", apply="groupby((module_type,status),aggregate($count as rows))"
+)
+_AVERAGED = Request(
+    "LearnerProgress",
+    apply="groupby((module_type,status),aggregate($count as rows,"
+    "best_score_percent with average as average_score))",
+)
 _COUNTED_BY_HAND = """
     select module_type, status, count(*), sum(time_spent_s)
+    from progress where environment_id = 1 and not is_deleted group by module_type, status
+"""
+_AVERAGED_BY_HAND = """
+    select module_type, status, count(*), avg(best_score_percent)
     from progress where environment_id = 1 and not is_deleted group by module_type, status
 """
 _MEASURED_BY_HAND = """
@@ -79,8 +91,10 @@ class Times:
         of = self.medians
         counted = of["counted from rows"] / of["counted by hand"]
         measured = of["measured from rows"] / of["measured by hand"]
+        averaged = of["averaged from rows"] / of["averaged by hand"]
         return [
             Figure(f"{self.kind}: rollup", of["rollup"] * 1e3, "ms", 2, at_most=True),
+            Figure(f"{self.kind}: rollup, by $apply", of["applied"] * 1e3, "ms", 2, at_most=True),
             Figure(f"{self.kind}: rollup, planned and judged", of["whole"] * 1e3, "ms"),
             Figure(f"{self.kind}: counted from rows", of["counted from rows"] * 1e3, "ms"),
             Figure(f"{self.kind}: counted by hand", of["counted by hand"] * 1e3, "ms"),
@@ -88,6 +102,9 @@ class Times:
             Figure(f"{self.kind}: measured from rows", of["measured from rows"] * 1e3, "ms"),
             Figure(f"{self.kind}: measured by hand", of["measured by hand"] * 1e3, "ms"),
             Figure(f"{self.kind}: measured, rows / by hand", measured, "x", 1.5, at_most=True),
+            Figure(f"{self.kind}: averaged from rows", of["averaged from rows"] * 1e3, "ms"),
+            Figure(f"{self.kind}: averaged by hand", of["averaged by hand"] * 1e3, "ms"),
+            Figure(f"{self.kind}: averaged, rows / by hand", averaged, "x", 1.5, at_most=True),
         ]
 
 
@@ -96,22 +113,31 @@ def run_group_bench() -> list[Figure]:
     figures = []
     with open_databases() as databases:
         for kind in KINDS:
-            tell(f"  {kind}")
-            store = open_store(_filled(databases, kind))
-            with snapshot(store) as connection:
-                figures += _measure(connection, kind).figures()
-            close_store(store)
+            url = ""
+            for rows in SIZES:
+                tell(f"  {kind}, {rows:,} rows")
+                url = _filled(databases, kind, rows, url=url)
+                store = open_store(url)
+                with snapshot(store) as connection:
+                    figures += _measure(connection, f"{kind}, {rows // 1_000_000}M").figures()
+                close_store(store)
     return figures
 
 
-def _filled(databases: Databases, kind: str) -> str:
+def _filled(databases: Databases, kind: str, rows: int, *, url: str) -> str:
+    """The address of a database with so many rows.
+
+    url: of one with fewer, which a server fills up; empty without one
+    """
     if kind == "SQLite":
-        return f"sqlite:///{filled_database(ROWS)}"
-    url = databases.copy(databases.urls[kind])
-    tell(f"  writing {ROWS:,} rows to {kind}")
+        return f"sqlite:///{filled_database(rows)}"
+    is_new = not url
+    url = url or databases.copy(databases.urls[kind])
+    tell(f"  writing {rows:,} rows to {kind}")
     store: Store = open_store(url)
-    prepare_store(store, ["bench"], source="bench")
-    fill_store(store, ROWS)
+    if is_new:
+        prepare_store(store, ["bench"], source="bench")
+    fill_store(store, rows)
     close_store(store)
     databases.run_admin("VACUUM ANALYZE", database=url.rpartition("/")[2].partition("?")[0])
     return url
@@ -122,23 +148,27 @@ def _measure(connection: Connection, kind: str) -> Times:
     make = partial(make_plan, principal=_ALL, settings=settings)
     rolled, counted = make(_COUNTED), make(_COUNTED, datasets=_PLAIN)
     measured = make(_MEASURED, datasets=_PLAIN)
+    applied, averaged = make(_ROLLED_APPLY), make(_AVERAGED)
     if rolled.shape.rollup is None or counted.shape.rollup is not None:
         raise AssertionError("the plans do not read what they should")
     moment = f"{AS_OF:%Y-%m-%dT%H:%M:%S.000000Z}"
     by_hand = {
         "counted": _COUNTED_BY_HAND,
         "measured": _MEASURED_BY_HAND.format(moment),
+        "averaged": _AVERAGED_BY_HAND,
     }
     _compare(connection, rolled, by_hand["counted"])
     _compare(connection, counted, by_hand["counted"])
     _compare(connection, measured, by_hand["measured"])
+    _compare(connection, averaged, by_hand["averaged"])
     measures: dict[str, Callable[[], float]] = {
         "rollup": _timed(partial(_run, connection, rolled), calls=_CALLS),
+        "applied": _timed(partial(_run, connection, applied), calls=_CALLS),
         "whole": _timed(
             lambda: answer_in(connection, make(_COUNTED), now=AS_OF).row_count, calls=_CALLS
         ),
     }
-    for name, plan in (("counted", counted), ("measured", measured)):
+    for name, plan in (("counted", counted), ("measured", measured), ("averaged", averaged)):
         measures[f"{name} from rows"] = _timed(partial(_run, connection, plan))
         measures[f"{name} by hand"] = _timed(partial(_run_by_hand, connection, by_hand[name]))
     return Times(kind, interleave(measures, rounds=ROUNDS))

@@ -1,5 +1,6 @@
 """Measuring side by side: rounds of A B A B, medians, and a table of what came out."""
 
+import os
 import statistics
 import sys
 from collections.abc import Callable, Mapping
@@ -60,6 +61,12 @@ def memory_bytes(pid: int) -> int:
         if line.startswith("RssAnon:"):
             return int(line.split()[1]) * 1024
     raise LookupError(f"process {pid} tells no RssAnon")
+
+
+def processor_s(pid: int) -> float:
+    """How many seconds of processor time a process has used so far, in steps of a tick."""
+    told = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(told[11]) + int(told[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def show_figures(title: str, figures: list[Figure]) -> None:

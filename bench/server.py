@@ -84,14 +84,29 @@ def free_port() -> int:
 
 
 @contextmanager
-def serve_product(database: Path, *, worker: bool = True) -> Iterator[Server]:
-    """`fullcount serve` on this database."""
+def serve_product(database: Path | str, *, worker: bool = True) -> Iterator[Server]:
+    """`fullcount serve` on this file, or the database at this URL."""
     port = free_port()
     command = [str(Path(sys.executable).with_name("fullcount")), "serve", "--port", str(port)]
     if not worker:
         command.append("--no-worker")
     with _run(command, port, path="/healthz", environ=_product_environ(database, port)) as server:
         yield server
+
+
+@contextmanager
+def work_beside(database_url: str) -> Iterator[None]:
+    """`fullcount work` on this database, a process of its own."""
+    command = [str(Path(sys.executable).with_name("fullcount")), "work"]
+    environ = {**os.environ, "FULLCOUNT_DATABASE_URL": database_url}
+    with subprocess.Popen(
+        command, env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as process:
+        try:
+            yield
+        finally:
+            process.terminate()
+            process.communicate(timeout=60)
 
 
 @contextmanager
@@ -127,9 +142,10 @@ def prepare_store(store: Store, environments: Sequence[str], *, source: str) -> 
     return keys
 
 
-def _product_environ(database: Path, port: int) -> dict[str, str]:
+def _product_environ(database: Path | str, port: int) -> dict[str, str]:
+    url = database if isinstance(database, str) else f"sqlite:///{database}"
     return {
-        "FULLCOUNT_DATABASE_URL": f"sqlite:///{database}",
+        "FULLCOUNT_DATABASE_URL": url,
         "FULLCOUNT_PUBLIC_URL": f"http://127.0.0.1:{port}",
         "FULLCOUNT_LOG_FORMAT": "json",
     }

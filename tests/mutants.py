@@ -145,9 +145,9 @@ MUTANTS: tuple[Mutant, ...] = (
         (
             (
                 "processing/turns.py",
-                "        _is_due(work.c.ready_at, now, within=LONGEST_PAUSE),\n"
-                "        _is_due(work.c.lease_until, now, within=LEASE),",
-                "        _is_due(work.c.ready_at, now, within=LONGEST_PAUSE),\n"
+                '        _is_due(work.c.ready_at, latest="latest_rest"),\n'
+                '        _is_due(work.c.lease_until, latest="latest_lease"),',
+                '        _is_due(work.c.ready_at, latest="latest_rest"),\n'
                 "        work.c.lease_until.is_(None),",
             ),
         ),
@@ -158,8 +158,8 @@ MUTANTS: tuple[Mutant, ...] = (
         (
             (
                 "processing/turns.py",
-                "    return or_(moment.is_(None), moment <= now, moment > now + within)",
-                "    del within\n    return or_(moment.is_(None), moment <= now)",
+                "    return or_(moment.is_(None), moment <= now, moment > end)",
+                "    del end\n    return or_(moment.is_(None), moment <= now)",
             ),
         ),
     ),
@@ -311,6 +311,11 @@ MUTANTS: tuple[Mutant, ...] = (
                 "processing/queue.py",
                 "row.lease_token + 1, row.attempts",
                 "row.lease_token, row.attempts",
+            ),
+            (
+                "processing/queue.py",
+                ".values(lease_token=work.c.lease_token + 1, lease_until=bindparam(",
+                ".values(lease_until=bindparam(",
             ),
         ),
     ),

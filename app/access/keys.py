@@ -12,9 +12,10 @@ import string
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Select, insert, or_, select, update
+from sqlalchemy import Connection, Select, bindparam, insert, or_, select, update
 
 from app.access.principal import SCOPES, Principal
 from app.base.clock import now
@@ -107,14 +108,6 @@ def issue_key(
     return IssuedKey(public, f"fc_{public}_{secret}", environment_key, held)
 
 
-def authenticate(connection: Connection, presented: str) -> Principal:
-    """Who presents this key.
-
-    Raises: NotAuthenticated
-    """
-    return check_key(connection, presented).principal
-
-
 def check_key(connection: Connection, presented: str) -> CheckedKey:
     """Prove a key; an unknown one takes the same work as a wrong one.
 
@@ -123,7 +116,8 @@ def check_key(connection: Connection, presented: str) -> CheckedKey:
     shape = _SHAPE.fullmatch(presented)
     row = None
     if shape is not None:
-        row = connection.execute(_key_of(shape[1]), execution_options=_CROSSING).first()
+        its_key = {"presented": shape[1]}
+        row = connection.execute(_key_query(), its_key, execution_options=_CROSSING).first()
     expected = row.secret_hash if row is not None else _DUMMY_HASH
     proved = hmac.compare_digest(_hash_secret(shape[2] if shape else ""), expected)
     if row is None or not proved:
@@ -194,12 +188,14 @@ def revoke_key(connection: Connection, environment_id: int, key_id: str) -> None
     )
 
 
-def _key_of(public: str) -> Select[*tuple[Any, ...]]:
+@cache
+def _key_query() -> Select[*tuple[Any, ...]]:
+    """The key of a public part; made once, for it is run for every request."""
     key, environment = table_of(ApiKey), table_of(Environment)
     return (
         select(key, environment.c.environment_key, environment.c.timezone)
         .join(environment, environment.c.environment_id == key.c.environment_id)
-        .where(key.c.public_key == public)
+        .where(key.c.public_key == bindparam("presented"))
     )
 
 

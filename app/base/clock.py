@@ -15,5 +15,6 @@ def format_time(moment: datetime) -> str:
     """
     if moment.tzinfo is not UTC:
         moment = moment.astimezone(UTC)
-    # The text of a UTC moment ends in +00:00; isoformat pads the year, strftime does not.
-    return moment.isoformat(timespec="microseconds")[:-6] + "Z"
+    # isoformat pads the year, strftime does not; it leaves microseconds out where there are none.
+    text = moment.isoformat()
+    return f"{text[:26]}Z" if moment.microsecond else f"{text[:19]}.000000Z"

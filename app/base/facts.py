@@ -17,7 +17,10 @@ class Fact:
 
 @dataclass(frozen=True, slots=True)
 class BatchAccepted(Fact):
-    """A delivery was stored and its receipt written."""
+    """A delivery was stored and its receipt written.
+
+    unknown_field_count: fields of accepted events that no contract knows; they are kept
+    """
 
     level: ClassVar[str] = "debug"
 
@@ -27,6 +30,7 @@ class BatchAccepted(Fact):
     duplicate_count: int
     conflict_count: int
     rejected_count: int
+    unknown_field_count: int
     duration_s: float
 
 
@@ -272,6 +276,30 @@ class DefectResolved(Fact):
     environment_id: int
     defect_id: int
     resolution: str
+
+
+@dataclass(frozen=True, slots=True)
+class SourceAsked(Fact):
+    """A source was asked about an interval that differs, to the end; counts are of this turn."""
+
+    environment_id: int
+    source: str
+    stream: str
+    from_at: datetime
+    missing_count: int
+    surplus_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class AskingFailed(Fact):
+    """A source could not be asked what is missing; it is asked again after a pause."""
+
+    level: ClassVar[str] = "warning"
+
+    environment_id: int
+    source: str
+    failure_count: int
+    error: str
 
 
 @dataclass(frozen=True, slots=True)

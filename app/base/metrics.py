@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 
 from app.base.facts import (
     AlarmRaised,
+    AskingFailed,
     BatchAccepted,
     BatchRefused,
     BucketsFolded,
@@ -26,6 +27,7 @@ from app.base.facts import (
     RebuildFailed,
     RebuildSwitched,
     RequestFailed,
+    SourceAsked,
     SweepRepaired,
     TaskFailed,
     WorkerFailed,
@@ -40,6 +42,7 @@ class _Instruments:
 
     registry: CollectorRegistry
     events: Counter
+    unknown_fields: Counter
     batches_refused: Counter
     accept_s: Histogram
     settled: Counter
@@ -60,6 +63,8 @@ class _Instruments:
     folded: Counter
     defects_opened: Counter
     defects_resolved: Counter
+    asked: Counter
+    asking_failures: Counter
     failures: Counter
 
 
@@ -100,6 +105,7 @@ def _instruments() -> _Instruments:
     return _Instruments(
         registry=registry,
         events=counter("events", "Items at the door, by their fate", "environment", "outcome"),
+        unknown_fields=counter("unknown_fields", "Fields no contract knows", "environment"),
         batches_refused=counter("batches_refused", "Deliveries over the cap", "environment"),
         accept_s=histogram("accept_seconds", "From items to the committed receipt"),
         settled=counter("events_settled", "Events folded and settled", "environment"),
@@ -122,6 +128,8 @@ def _instruments() -> _Instruments:
         folded=counter("deltas_folded", "Deltas of digests folded", "environment"),
         defects_opened=counter("defects_opened", "Intervals past grace", "environment", "kind"),
         defects_resolved=counter("defects_resolved", "Defects that left", "environment"),
+        asked=counter("sources_asked", "Intervals asked about to the end", "environment"),
+        asking_failures=counter("asking_failures", "Sources that did not answer", "environment"),
         failures=counter("failures", "Errors nobody expected", "where"),
     )
 
@@ -176,6 +184,10 @@ def _count_other(kept: _Instruments, fact: Fact) -> None:
             kept.defects_opened.labels(fact.environment_id, fact.kind).inc()
         case DefectResolved():
             kept.defects_resolved.labels(fact.environment_id).inc()
+        case SourceAsked():
+            kept.asked.labels(fact.environment_id).inc()
+        case AskingFailed():
+            kept.asking_failures.labels(fact.environment_id).inc()
         case WorkerFailed():
             kept.failures.labels(fact.loop).inc()
         case RequestFailed():
@@ -192,4 +204,6 @@ def _count_batch(kept: _Instruments, fact: BatchAccepted) -> None:
     for outcome, count in counts.items():
         if count:
             kept.events.labels(fact.environment_id, outcome).inc(count)
+    if fact.unknown_field_count:
+        kept.unknown_fields.labels(fact.environment_id).inc(fact.unknown_field_count)
     kept.accept_s.observe(fact.duration_s)

@@ -6,14 +6,16 @@ A process logs once a door has called `configure_logs`; metrics are kept from it
 import re
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from functools import cache
 from typing import Any
 
 import structlog
 
+from app.base.clock import format_time
 from app.base.facts import Fact
 from app.base.metrics import count_fact
 
@@ -58,12 +60,21 @@ def configure_logs(log_format: str) -> None:
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
+            _write_moments,
             last,
         ],
         wrapper_class=structlog.make_filtering_bound_logger("info"),
         logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
         cache_logger_on_first_use=False,
     )
+
+
+def _write_moments(_logger: Any, _method: str, line: MutableMapping[str, Any]) -> Any:
+    """The line with its moments as text, as they are in every answer."""
+    for name, value in line.items():
+        if isinstance(value, datetime):
+            line[name] = format_time(value)
+    return line
 
 
 @cache

@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, FromClause, Select, Table
 
 class Type(StrEnum):
     """What a value is. CLOCK is a time of day as text, SPAN a duration in microseconds, OPEN a
-    JSON object, TEXTS a list of texts.
+    JSON object, TEXTS a list of texts; GUID, which no field is, a text in lower case.
     """
 
     TEXT = "text"
@@ -24,6 +24,7 @@ class Type(StrEnum):
     DATE = "date"
     CLOCK = "clock"
     SPAN = "span"
+    GUID = "guid"
     ENUM = "enum"
     OPEN = "open"
     TEXTS = "texts"

@@ -162,7 +162,7 @@ FUNCTIONS: tuple[Function, ...] = (
         "substring",
         (_TEXT, (Type.INT,), (Type.INT,)),
         Type.TEXT,
-        "The text from a place counted from 0, and at most so long.",
+        "The text from a place, from 0 or back from the end (-1), and at most so long.",
         cut_text,
         1,
     ),

@@ -7,6 +7,7 @@ from typing import NoReturn
 import uvicorn
 
 from app.base.config import Settings
+from app.base.memory import settle_memory
 from app.base.observe import configure_logs
 from app.main import create_app
 
@@ -36,6 +37,7 @@ def run_server(settings: Settings, *, host: str, port: int, worker: bool = True)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _leave)
     server = uvicorn.Server(config)
+    settle_memory()
     server.run()
     if not server.started:
         raise SystemExit(1)

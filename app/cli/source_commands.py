@@ -41,6 +41,9 @@ def sources_add(
         bool, typer.Option("--takes-occurred-at", help="Events may come without recordedtime.")
     ] = False,
     endpoint: Annotated[str | None, typer.Option(help="Its pages, if it is pulled.")] = None,
+    evidence_url: Annotated[
+        str | None, typer.Option(help="Where it is asked which events it made.")
+    ] = None,
     stream: Annotated[
         list[str] | None, typer.Option("--stream", help="It owes only this one; all by default.")
     ] = None,
@@ -53,8 +56,8 @@ def sources_add(
     from app.learning.modules import STREAM_NAMES
     from app.store.engine import transaction
 
-    if endpoint is not None:
-        check_url(endpoint, Settings())
+    for url in filter(None, (endpoint, evidence_url)):
+        check_url(url, Settings())
     owed = tuple(dict.fromkeys(stream)) if stream else STREAM_NAMES
     with open_database() as store, transaction(store) as connection:
         facts = environment_named(connection, environment)
@@ -65,6 +68,7 @@ def sources_add(
             kind=kind,
             takes_occurred_at=takes_occurred_at,
             endpoint=endpoint,
+            evidence_url=evidence_url,
             streams=owed,
         )
     if as_json:
@@ -90,6 +94,29 @@ def sources_list(environment: InEnvironment, as_json: AsJson = False) -> None:
     else:
         columns = ("source", "kind", "takes_occurred_at", "created_at", "sealed_at")
         print_rows(rows, columns=columns, what="sources")
+
+
+@sources.command("ask")
+def sources_ask(
+    source: SourceName,
+    environment: InEnvironment,
+    evidence_url: Annotated[
+        str, typer.Argument(help="Its URL before /fm/ranges and /fm/events; none: '-'.")
+    ],
+) -> None:
+    """Say where a source is asked which events it made."""
+    from app.access.environments import environment_named
+    from app.base.outbound import check_url
+    from app.intake.sources import set_evidence_url
+    from app.store.engine import transaction
+
+    url = None if evidence_url == "-" else evidence_url
+    if url is not None:
+        check_url(url, Settings())
+    with open_database() as store, transaction(store) as connection:
+        facts = environment_named(connection, environment)
+        set_evidence_url(connection, facts.environment_id, source, url)
+    typer.echo(f"{source} is asked at {url}." if url else f"{source} is asked no more.")
 
 
 @sources.command("rotate")

@@ -185,11 +185,6 @@ def accept_drafts(
         if within is not None:
             within(connection)
     store.wake.set()
-    _observe_receipt(environment_id, receipt, duration_s=monotonic() - started)
-    return receipt
-
-
-def _observe_receipt(environment_id: int, receipt: Receipt, *, duration_s: float) -> None:
     observe(
         BatchAccepted(
             environment_id,
@@ -198,9 +193,11 @@ def _observe_receipt(environment_id: int, receipt: Receipt, *, duration_s: float
             duplicate_count=receipt.duplicate,
             conflict_count=receipt.conflict,
             rejected_count=receipt.rejected,
-            duration_s=duration_s,
+            unknown_field_count=sum(entry.draft.unknown_field_count for entry in found.kept),
+            duration_s=monotonic() - started,
         )
     )
+    return receipt
 
 
 def _read_item(item: Any, *, settings: Settings, latest_at: datetime) -> Draft | Refusal:

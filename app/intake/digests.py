@@ -10,7 +10,12 @@ from sqlalchemy import Connection
 
 from app.intake.journal import Kept
 from app.learning.contracts import DEFAULT_BUCKET_S
-from app.learning.elements import begin_elements, finish_element, frame_stream, slot_number
+from app.learning.elements import (
+    begin_elements,
+    finish_element,
+    frame_stream,
+    slot_number,
+)
 from app.store.sums import (
     EvidenceKey,
     Sizes,

@@ -16,6 +16,7 @@ class Draft(NamedTuple):
     digest: tells a duplicate from a conflict
     data_digest: what the source computed, or empty
     data, extras: JSON text
+    unknown_field_count: fields of data and envelope that no contract knows; they are kept
     """
 
     event_id: str
@@ -31,6 +32,7 @@ class Draft(NamedTuple):
     data_digest: str
     data: str
     extras: str | None
+    unknown_field_count: int = 0
 
 
 class Refusal(NamedTuple):

@@ -211,17 +211,6 @@ def next_batch_id(connection: Connection, environment_id: int) -> int:
     return (newest or 0) + 1
 
 
-def read_position(connection: Connection, environment_id: int, origin: str) -> int | None:
-    """Give how far a file or feed has been read: the greatest position any receipt of it names."""
-    batch = table_of(Batch)
-    position: int | None = connection.execute(
-        select(func.max(batch.c.origin_position)).where(
-            batch.c.environment_id == environment_id, batch.c.origin == origin
-        )
-    ).scalar()
-    return position
-
-
 def receipt_of(connection: Connection, environment_id: int, batch_id: int) -> dict[str, Any]:
     """Give a receipt as it was, with what has become of each event since.
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from math import lcm
 from typing import Any
+from urllib.parse import urlsplit
 
 from sqlalchemy import Connection, func, select, update
 
@@ -37,6 +38,7 @@ _COLUMNS = (
     "kind",
     "takes_occurred_at",
     "created_at",
+    "evidence_url",
 )
 _KEY_COLUMNS = ("environment_id", "source_id", "key_id", "secret", "valid_from")
 _TEMPLATE = Contract()
@@ -74,6 +76,7 @@ def add_source(
     kind: str = "push",
     takes_occurred_at: bool = False,
     endpoint: str | None = None,
+    evidence_url: str | None = None,
     streams: Sequence[str] = STREAM_NAMES,
     contract: Contract = _TEMPLATE,
     actor: str = "cli",
@@ -81,6 +84,7 @@ def add_source(
     """Register a source; it owes these streams, by default all, each under this contract.
 
     Shape:  endpoint: the checked URL of a pulled source's pages; of no other kind
+        evidence_url: the checked URL under which it can be asked; of any kind
     Raises: BadName, NameTaken, ContractInvalid
     """
     _check_name(source_key, kind)
@@ -98,7 +102,7 @@ def add_source(
         select(func.max(source.c.source_id)).where(source.c.environment_id == environment_id)
     ).scalar()
     source_id = (newest or 0) + 1
-    row = (environment_id, source_id, source_key, kind, takes_occurred_at, now())
+    row = (environment_id, source_id, source_key, kind, takes_occurred_at, now(), evidence_url)
     insert_rows(connection, source, _COLUMNS, [row])
     write_contracts(connection, environment_id, source_id, dict.fromkeys(streams, contract))
     if endpoint is not None:
@@ -223,6 +227,7 @@ def list_sources(connection: Connection, environment_id: int) -> list[dict[str, 
             "key_id": keys[row.source_id][0].key_id,
             "created_at": row.created_at,
             "sealed_at": row.sealed_at,
+            "evidence_url": row.evidence_url,
             "streams": sorted(owed.get(row.source_id, ()), key=STREAM_NAMES.index),
             "feed": feeds.get(row.source_id),
         }
@@ -289,6 +294,39 @@ def seal_source(
         now=sealed_at,
     )
     return sealed_at
+
+
+def set_evidence_url(
+    connection: Connection,
+    environment_id: int,
+    source_key: str,
+    evidence_url: str | None,
+    *,
+    actor: str = "cli",
+) -> None:
+    """Say where a source is asked which events it made; None: it is asked no more.
+
+    The audit keeps the host alone: the rest of a URL may hold a secret.
+
+    Shape:  evidence_url: checked
+    Raises: UnknownName
+    """
+    source_id = _lock_source(connection, environment_id, source_key)
+    source = table_of(Source)
+    connection.execute(
+        update(source)
+        .where(source.c.environment_id == environment_id, source.c.source_id == source_id)
+        .values(evidence_url=evidence_url)
+    )
+    record_act(
+        connection,
+        environment_id,
+        actor=actor,
+        action="source.evidence_url_set",
+        target=source_key,
+        details={"host": urlsplit(evidence_url).hostname if evidence_url else None},
+        now=now(),
+    )
 
 
 def _check_endpoint(kind: str, endpoint: str | None) -> None:

@@ -69,9 +69,8 @@ class TimeSpent:
         self.counted[self.open_seq] = self.open_counted_s
         return True
 
-    def take_activity(self, fact: Fact) -> bool:
+    def take_activity(self, stretch: ActivityState) -> bool:
         """Count an activity; False where only all facts can tell."""
-        stretch = activity_of(fact, counted_s=0)
         from_s = epoch_second(stretch.started_at)
         until_s = from_s + IDLE_CAP_S
         if stretch.ended_at is not None:
@@ -82,9 +81,9 @@ class TimeSpent:
         if added_s is None:
             return False
         self.activities_count += 1
-        self.counted[fact.seq] = added_s
+        self.counted[stretch.seq] = added_s
         if stretch.ended_at is None:
-            self.open_seq, self.open_until_s, self.open_counted_s = fact.seq, until_s, added_s
+            self.open_seq, self.open_until_s, self.open_counted_s = stretch.seq, until_s, added_s
         return True
 
     def _cover(self, from_s: int, until_s: int) -> int | None:
@@ -108,8 +107,11 @@ class TimeSpent:
         return added_s
 
 
-def activity_of(fact: Fact, *, counted_s: int) -> ActivityState:
-    """Give the row of an activity.recorded fact; an end before the beginning is the beginning."""
+def activity_of(fact: Fact) -> ActivityState:
+    """Give the row of an activity.recorded fact, of which nothing is counted yet.
+
+    An end before the beginning is the beginning.
+    """
     data: dict[str, Any] = fact.data
     started_at, seconds = parse_time(data["started_at"]), data.get("seconds")
     ended_at = None
@@ -125,7 +127,7 @@ def activity_of(fact: Fact, *, counted_s: int) -> ActivityState:
         started_at=started_at,
         ended_at=ended_at,
         seconds=seconds,
-        counted_s=counted_s,
+        counted_s=0,
         clicks=data.get("clicks"),
         device=data.get("device"),
     )

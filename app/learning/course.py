@@ -5,7 +5,7 @@ course that goes on from stored rows.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from app.learning.activities import ACTIVITY_TYPE, ActivityState, TimeSpent, activity_of
@@ -80,7 +80,7 @@ class Work:
         self.signoffs: dict[tuple[str, int], SignoffState] = {}
         self.rounds: dict[str, int] = {}
         self.time = TimeSpent()
-        self.stretches: list[Fact] = []
+        self.stretches: list[ActivityState] = []
         self.points = 0.0
         self.entries: list[PointsState] = []
         self.parts_done = 0
@@ -93,7 +93,7 @@ class Work:
     def activities(self) -> tuple[ActivityState, ...]:
         """The activity told here, in its order."""
         counted = self.time.counted
-        return tuple(activity_of(fact, counted_s=counted[fact.seq]) for fact in self.stretches)
+        return tuple(replace(one, counted_s=counted[one.seq]) for one in self.stretches)
 
     @property
     def time_spent_s(self) -> int:
@@ -195,8 +195,9 @@ class Course:
         elif fact.type in PART_TYPES:
             work.take_part(fact, is_pending=self._is_pending(fact.data["part"]))
         elif fact.type == ACTIVITY_TYPE:
-            work.stretches.append(fact)
-            return work.time.take_activity(fact)
+            stretch = activity_of(fact)
+            work.stretches.append(stretch)
+            return work.time.take_activity(stretch)
         elif fact.type == POINTS_TYPE:
             self._take_points(fact)
         return True

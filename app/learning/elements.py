@@ -59,7 +59,7 @@ def sum_elements(elements: Iterable[bytes]) -> bytes:
 
 def pack_sum(number: int) -> bytes:
     """Give a whole number as the 32 bytes of a sum; what is negative wraps around."""
-    return (number % MODULUS).to_bytes(ELEMENT_BYTES, "big")
+    return (number % MODULUS).to_bytes(ELEMENT_BYTES, "big") if number else ZERO_SUM
 
 
 def subtract_sums(left: bytes, right: bytes) -> bytes:
@@ -88,13 +88,8 @@ def read_sum(text: str) -> bytes:
     return value
 
 
-def slot_of(moment: datetime, bucket_s: int) -> datetime:
-    """Give the start of the slot that a moment lies in; slots begin at multiples since 1970."""
-    return moment_of_slot(slot_number(moment, bucket_s), bucket_s)
-
-
 def slot_number(moment: datetime, bucket_s: int) -> int:
-    """Give the number of the slot that a moment lies in."""
+    """Give the number of the slot that a moment lies in; slots begin at multiples since 1970."""
     return int(moment.timestamp() // bucket_s)
 
 

@@ -5,6 +5,7 @@ stores a key puts the environment first.
 """
 
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from hashlib import sha256
 from typing import Any
 
@@ -12,7 +13,7 @@ import orjson
 
 from app.learning.events import EVENT_TYPES
 from app.learning.modules import FAMILY_STREAMS
-from app.learning.times import epoch_microseconds, parse_time
+from app.learning.times import epoch_microseconds
 
 Data = Mapping[str, Any]
 
@@ -24,23 +25,23 @@ def content_digest(
     *,
     type: str,
     subject: str | None,
-    occurred_at_text: str,
-    recorded_at_text: str | None,
-    data: dict[str, Any],
+    occurred_at: datetime,
+    recorded_at: datetime | None,
+    data_text: bytes,
 ) -> bytes:
     """Give the 32 bytes that tell a repeated event from a conflicting one.
 
-    Times count as moments, not as texts; the order of fields in `data` does not count. The framing
-    is one JSON array, so no two different events can be framed alike.
+    Times count as moments, not as texts. The framing is one JSON array, so no two different events
+    can be framed alike.
 
-    Raises: ValueError when a text is no time; TypeError when the data is not JSON of limits.md
+    Shape:  data_text: the data as compact JSON with sorted keys, so that their order does not count
     Source: docs/completeness.md, "Digests"
     """
-    recorded = (
-        None if recorded_at_text is None else epoch_microseconds(parse_time(recorded_at_text))
-    )
-    framed = [type, subject, epoch_microseconds(parse_time(occurred_at_text)), recorded, data]
-    return sha256(orjson.dumps(framed, option=orjson.OPT_SORT_KEYS)).digest()
+    recorded = None if recorded_at is None else epoch_microseconds(recorded_at)
+    data = orjson.Fragment(data_text)
+    return sha256(
+        orjson.dumps([type, subject, epoch_microseconds(occurred_at), recorded, data])
+    ).digest()
 
 
 def entity_of(type_name: str, data: Data) -> str:

@@ -224,7 +224,7 @@ def _make_folded(
     state: ProgressState, course: Course, settlements: tuple[Settlement, ...]
 ) -> Folded:
     work = course.work
-    told = {fact.seq for fact in work.stretches}
+    told = {stretch.seq for stretch in work.stretches}
     return Folded(
         state=state,
         attempts=tuple(work.attempts[number] for number in sorted(work.attempts)),

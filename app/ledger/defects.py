@@ -10,7 +10,6 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Select, func, literal_column, select, update
 
 from app.base.errors import BadOption, UnknownName
-from app.learning.elements import spell_sum
 from app.ledger.books import pending_of, read_books
 from app.ledger.history import list_environment_ids, note_verdicts
 from app.ledger.verdict import BOOKS_UNBALANCED
@@ -20,9 +19,8 @@ from app.store.engine import Store, snapshot, transaction
 from app.store.evidence import note_evidence
 from app.store.tables import Bucket, Defect, Environment, Event, Source
 from app.store.tables.columns import table_of
-from app.store.tables.journal import DEAD, PENDING, WAIVED
+from app.store.tables.journal import PENDING
 
-MISSING_SHOWN = 1000
 _COLUMNS = (
     "environment_id",
     "defect_id",
@@ -44,6 +42,7 @@ class DefectFacts:
     """A defect, open or not.
 
     source: empty when it is of the environment as a whole
+    excused: how many waived dead events it lacks, where it lacks nothing else
     """
 
     defect_id: int
@@ -62,6 +61,7 @@ class DefectFacts:
     waived_at: datetime | None
     waived_by: str | None
     waive_reason: str | None
+    excused: int
 
 
 def list_all_defects(
@@ -139,63 +139,8 @@ def _make_facts(row: Any) -> DefectFacts:
         waived_at=row["waived_at"],
         waived_by=row["waived_by"],
         waive_reason=row["waive_reason"],
+        excused=row["excused"],
     )
-
-
-# The very events
-
-
-@dataclass(frozen=True, slots=True)
-class MissingEvents:
-    """What is known of the events that a defect's bucket lacks.
-
-    element: of the one missing event, as its source spells it; None unless exactly one is missing
-    named: id and element of missing events that the source has named
-    stuck: accepted events of the bucket that are not in the answers: id and where they stand
-    """
-
-    defect: DefectFacts
-    element: str | None
-    named: tuple[tuple[str, str], ...]
-    stuck: tuple[tuple[str, str], ...]
-
-
-def find_missing(connection: Connection, environment_id: int, defect_id: int) -> MissingEvents:
-    """The very events that a defect lacks, as far as they are known here.
-
-    Raises: UnknownName
-    """
-    told = find_defect(connection, environment_id, defect_id)
-    bucket, event, source = table_of(Bucket), table_of(Event), table_of(Source)
-    source_id = connection.execute(
-        select(source.c.source_id).where(
-            source.c.environment_id == environment_id, source.c.source_key == told.source
-        )
-    ).scalar()
-    element: bytes | None = connection.execute(
-        select(bucket.c.element).where(
-            bucket.c.environment_id == environment_id,
-            bucket.c.source_id == source_id,
-            bucket.c.stream == told.stream,
-            bucket.c.from_at == told.bucket_from,
-        )
-    ).scalar()
-    words = {PENDING: "pending", DEAD: "dead", WAIVED: "waived"}
-    rows = connection.execute(
-        select(event.c.event_id, event.c.disposition)
-        .where(
-            event.c.environment_id == environment_id,
-            event.c.source_id == source_id,
-            event.c.stream == told.stream,
-            event.c.recorded_at >= told.bucket_from,
-            event.c.recorded_at < told.bucket_to,
-            event.c.disposition.in_(list(words)),
-        )
-        .order_by(event.c.seq)
-        .limit(MISSING_SHOWN)
-    )
-    stuck = tuple((row.event_id, words[row.disposition]) for row in rows)
-    return MissingEvents(told, None if element is None else spell_sum(element), (), stuck)
 
 
 # Intervals

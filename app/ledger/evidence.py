@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, Select, and_, func, literal_column, select
+from sqlalchemy import Connection, Select, and_, func, literal_column, or_, select
 
 from app.ledger.verdict import (
     ANCHORS,
@@ -224,7 +224,7 @@ def _read_defects(
 ) -> tuple[dict[Key, tuple[KnownDefects, ...]], tuple[KnownDefects, ...]]:
     """Open defects by source and stream, put together by kind; and those of the environment."""
     defect = table_of(Defect)
-    is_waived = defect.c.waived_at.is_not(None)
+    is_waived = or_(defect.c.waived_at.is_not(None), defect.c.excused > 0)
     rows = connection.execute(
         select(
             defect.c.source_id,

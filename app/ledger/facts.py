@@ -30,7 +30,7 @@ from app.store.statement import Statement, compile_statement
 from app.store.sums import COUNTS
 from app.store.tables import BucketDelta, Environment, Event, Source, Tally
 from app.store.tables.columns import table_of
-from app.store.tables.journal import PENDING
+from app.store.tables.journal import DEAD, PENDING
 
 SETTLED = ("applied", "superseded", "dead", "waived", "erased")
 _DOOR = ("accepted", "duplicate", "conflict", "rejected")
@@ -137,11 +137,13 @@ class _Flow:
 
     unfolded: the earliest slot of digests not folded yet
     waiting: sources and streams with events that are not settled
+    dead: likewise with events that were given up
     unbalanced: sources and streams whose counts contradict one another
     """
 
     unfolded: Mapping[Key, datetime]
     waiting: frozenset[Key]
+    dead: frozenset[Key]
     unbalanced: frozenset[Key]
 
 
@@ -199,15 +201,22 @@ def _make_freshness(
 
 
 def _read_head(connection: Connection, environment_id: int) -> _Head:
+    statement = _head_statement(connection.dialect.name)
+    values = statement.bind({"environment_id": environment_id})
+    return _Head(environment_id, *connection.exec_driver_sql(statement.text, values).one())
+
+
+@lru_cache(maxsize=2)
+def _head_statement(dialect_name: str) -> Statement:
+    """The environment's key, revision and evidence counter; written once, run for every answer."""
     environment = table_of(Environment)
-    row = connection.execute(
-        select(
-            environment.c.environment_key,
-            environment.c.last_revision,
-            environment.c.last_evidence_id,
-        ).where(environment.c.environment_id == environment_id)
-    ).one()
-    return _Head(environment_id, row.environment_key, row.last_revision, row.last_evidence_id)
+    known = select(
+        environment.c.environment_key, environment.c.last_revision, environment.c.last_evidence_id
+    )
+    environment_id: Any = bindparam("environment_id", type_=BigInteger())
+    return compile_statement(
+        known.where(environment.c.environment_id == environment_id), dialect_name
+    )
 
 
 # What evidence says, kept
@@ -263,13 +272,15 @@ def _read_flow(connection: Connection, environment_id: int) -> _Flow:
     return _Flow(
         {(row[0], row[1]): _moment_of(row[2]) for row in slots},
         frozenset((row[0], row[1]) for row in rows if row[2] > 0),
+        frozenset((row[0], row[1]) for row in rows if row[4] > 0),
         frozenset((row[0], row[1]) for row in rows if row[2] < 0 or row[3] != 0),
     )
 
 
 @lru_cache(maxsize=2)
 def _flow_statements(dialect_name: str) -> tuple[Statement, Statement]:
-    """The earliest slot not folded of each stream; the streams whose counts are not all settled.
+    """The earliest slot not folded of each stream; the streams whose counts are not all settled, or
+    of which something is dead.
 
     Written once: they are run for every answer.
     """
@@ -287,9 +298,10 @@ def _flow_statements(dialect_name: str) -> tuple[Statement, Statement]:
         tally.c.stream,
         tally.c.accepted - settled,
         tally.c.received - at_the_door,
+        tally.c.dead,
     ).where(
         tally.c.environment_id == environment_id,
-        (tally.c.accepted != settled) | (tally.c.received != at_the_door),
+        (tally.c.accepted != settled) | (tally.c.received != at_the_door) | (tally.c.dead != 0),
     )
     return compile_statement(unfolded, dialect_name), compile_statement(unsettled, dialect_name)
 
@@ -308,12 +320,10 @@ def _moment_of(value: Any) -> datetime:
 
 def _is_moved(known: _Known, flow: _Flow) -> bool:
     """May the journal have lowered what evidence said?"""
-    if not (flow.unfolded or flow.waiting or flow.unbalanced):
+    if not (flow.unfolded or flow.waiting or flow.dead or flow.unbalanced):
         return False
-    return any(
-        part.key in flow.waiting or part.key in flow.unbalanced or _is_late(part, flow)
-        for part in known.parts
-    )
+    told = flow.waiting | flow.dead | flow.unbalanced
+    return any(part.key in told or _is_late(part, flow) for part in known.parts)
 
 
 def _is_late(part: Part, flow: _Flow) -> bool:
@@ -328,29 +338,37 @@ def _add_flow(
     moved = []
     for part in parts:
         pending_from, is_unbalanced = None, part.key in flow.unbalanced
+        dead_from = None
+        if part.key in flow.dead:
+            dead_from = _earliest_of(connection, head.environment_id, key=part.key, state=DEAD)
         if part.key in flow.waiting:
-            pending_from = _pending_from(connection, head.environment_id, key=part.key)
+            pending_from = _earliest_of(
+                connection, head.environment_id, key=part.key, state=PENDING
+            )
             # The counts say that something waits; then it lies in the journal, or they are wrong.
             is_unbalanced = is_unbalanced or pending_from is None
         facts = replace(
             part.facts,
             unfolded_from=flow.unfolded.get(part.key) if _is_late(part, flow) else None,
             pending_from=pending_from,
+            dead_from=dead_from,
             is_unbalanced=is_unbalanced,
         )
         moved.append(replace(part, facts=facts))
     return moved
 
 
-def _pending_from(connection: Connection, environment_id: int, *, key: Key) -> datetime | None:
-    """The earliest recorded moment of what waits in a stream of a source."""
+def _earliest_of(
+    connection: Connection, environment_id: int, *, key: Key, state: int
+) -> datetime | None:
+    """The earliest recorded moment of what waits, or is dead, in a stream of a source."""
     event = table_of(Event)
     recorded_at: datetime | None = connection.execute(
         select(func.min(event.c.recorded_at)).where(
             event.c.environment_id == environment_id,
             event.c.source_id == key[0],
             event.c.stream == key[1],
-            event.c.disposition == literal_column(str(PENDING)),
+            event.c.disposition == literal_column(str(state)),
         )
     ).scalar()
     return recorded_at

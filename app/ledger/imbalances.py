@@ -3,7 +3,7 @@
 A defect never ages out: it leaves because its interval matches, or was stated anew and matches.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -11,9 +11,11 @@ from sqlalchemy import Connection, case, func, select, update
 
 from app.base.facts import DefectOpened, DefectResolved
 from app.base.observe import observe
+from app.learning.elements import subtract_sums, sum_elements
 from app.ledger.balance import CONFLICTING, DIVERGENT, MATCHED, QUARANTINED, SHORT_OF
+from app.ledger.missing import DeclaredInterval, read_waived
 from app.store.dialect import insert_rows
-from app.store.tables import Defect, Quarantine, Source
+from app.store.tables import Defect, Quarantine, Source, Tally
 from app.store.tables.columns import table_of
 
 _COLUMNS = (
@@ -30,13 +32,14 @@ _COLUMNS = (
     "surplus",
     "detected_at",
     "most_missing",
+    "excused",
 )
 
 
 def follow_defects(
     connection: Connection,
     environment_id: int,
-    rows: Iterable[dict[str, Any]],
+    rows: Sequence[dict[str, Any]],
     *,
     restated: Iterable[tuple[int, str, datetime]],
     now: datetime,
@@ -47,7 +50,10 @@ def follow_defects(
     """
     anew = set(restated)
     opened = []
+    lacks = any(row["missing"] for row in rows)
+    waived = _streams_with_waived(connection, environment_id) if lacks else set()
     for row in rows:
+        row["excused"] = _count_excused(connection, environment_id, row, waived)
         if row["state"] == MATCHED:
             is_restated = (row["source_id"], row["stream"], row["from_at"]) in anew
             _resolve(connection, environment_id, row, is_restated=is_restated, now=now)
@@ -91,6 +97,40 @@ def kind_on_shelf(connection: Connection, environment_id: int, row: Mapping[str,
     return QUARANTINED if "rejected" in outcomes else str(row["state"])
 
 
+def _streams_with_waived(connection: Connection, environment_id: int) -> set[tuple[int, str]]:
+    """The streams of which any dead event was waived."""
+    tally = table_of(Tally)
+    rows = connection.execute(
+        select(tally.c.source_id, tally.c.stream).where(
+            tally.c.environment_id == environment_id, tally.c.waived > 0
+        )
+    )
+    return {(source_id, stream) for source_id, stream in rows}
+
+
+def _count_excused(
+    connection: Connection,
+    environment_id: int,
+    row: Mapping[str, Any],
+    waived: set[tuple[int, str]],
+) -> int:
+    """How many waived events are all that an interval lacks: the very ones, by their sum; else 0.
+
+    Where the source only counts, their number must do.
+    """
+    if row["surplus"] or not row["missing"] or (row["source_id"], row["stream"]) not in waived:
+        return 0
+    interval = DeclaredInterval(row["source_id"], row["stream"], row["from_at"], row["to_at"])
+    elements = read_waived(connection, environment_id, interval)
+    if len(elements) != row["missing"]:
+        return 0
+    lacking = row["declared_sum"]
+    if lacking is None:
+        return len(elements)
+    is_all = subtract_sums(bytes(lacking), bytes(row["applied_sum"])) == sum_elements(elements)
+    return len(elements) if is_all else 0
+
+
 def _open_all(
     connection: Connection, environment_id: int, rows: list[dict[str, Any]], *, now: datetime
 ) -> None:
@@ -104,7 +144,7 @@ def _open_all(
     for number, row in enumerate(rows, (newest or 0) + 1):
         row["defect_id"] = number
         told = [row[name] for name in ("source_id", "stream", "state", *_COLUMNS[5:11])]
-        lines.append((environment_id, number, *told, now, row["missing"]))
+        lines.append((environment_id, number, *told, now, row["missing"], row["excused"]))
         observe(
             DefectOpened(
                 environment_id,
@@ -130,6 +170,7 @@ def _keep_up(connection: Connection, environment_id: int, row: Mapping[str, Any]
         )
         .values(
             kind=row["state"],
+            excused=row["excused"],
             most_missing=case(
                 (defect.c.most_missing < row["missing"], row["missing"]),
                 else_=defect.c.most_missing,

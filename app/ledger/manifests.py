@@ -26,6 +26,8 @@ from app.learning.elements import is_boundary, spell_sum
 from app.learning.ranges import WHOLE_SPACE
 from app.ledger.balance import DIVERGENT, UNDECLARED
 from app.ledger.buckets import fold_buckets, lock_ledger
+from app.ledger.missing import DeclaredInterval
+from app.ledger.names import forget_names
 from app.ledger.slots import Start
 from app.ledger.streams import Registered, not_contracted, read_register
 from app.store.dialect import insert_rows
@@ -281,6 +283,7 @@ def _insert_manifest(
             )
             .values(is_current=False)
         )
+        forget_names(connection, environment_id, DeclaredInterval(*start[:2], start[2], told.to_at))
     last_id = connection.execute(
         select(func.max(manifest.c.manifest_id)).where(manifest.c.environment_id == environment_id)
     ).scalar()

@@ -15,7 +15,7 @@ from app.learning.elements import spell_sum
 from app.learning.ranges import Differences, Digest, Range, compare_parts, split_range
 from app.store.tables import BucketDelta, BucketSum, Event, Manifest
 from app.store.tables.columns import table_of
-from app.store.tables.journal import APPLIED, DEAD, ERASED, PENDING, SUPERSEDED
+from app.store.tables.journal import APPLIED, DEAD, ERASED, PENDING, SUPERSEDED, WAIVED
 
 _LOOKED_UP_AT_ONCE = 1_000
 _STATES = {PENDING: "waiting", DEAD: "dead"}
@@ -70,11 +70,7 @@ def compare_splits(
     Shape:  missing: elements that we lack; surplus: ours that the source did not count, with ids;
         want: ranges to be split again; few: ranges whose events are better listed
     """
-    names = {
-        bytes(row.element): row.event_id
-        for row in connection.execute(_accepted(connection, environment_id, interval))
-        if row.element is not None
-    }
+    names = read_accepted(connection, environment_id, interval)
     ordered, found = sorted(names), Differences()
     for split in splits:
         parts = zip(split_range(split.range, len(split.digests)), split.digests, strict=True)
@@ -122,6 +118,17 @@ def name_missing(
     return {"asked": len(told), **answer}
 
 
+def read_accepted(
+    connection: Connection, environment_id: int, interval: DeclaredInterval
+) -> dict[bytes, str]:
+    """Give the ids of an interval's accepted events by their elements."""
+    return {
+        bytes(row.element): row.event_id
+        for row in connection.execute(_accepted(connection, environment_id, interval))
+        if row.element is not None
+    }
+
+
 def read_applied(
     connection: Connection, environment_id: int, interval: DeclaredInterval
 ) -> Iterable[bytes]:
@@ -132,6 +139,16 @@ def read_applied(
     for row in connection.execute(statement):
         if row.element is not None:
             yield bytes(row.element)
+
+
+def read_waived(
+    connection: Connection, environment_id: int, interval: DeclaredInterval
+) -> list[bytes]:
+    """Give the elements of an interval's dead events that somebody has waived."""
+    statement = _accepted(connection, environment_id, interval).where(
+        table_of(Event).c.disposition == WAIVED
+    )
+    return [bytes(row.element) for row in connection.execute(statement) if row.element]
 
 
 def _accepted(

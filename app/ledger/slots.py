@@ -9,6 +9,7 @@ from sqlalchemy import Connection, delete, func, select
 
 from app.learning.elements import sum_elements
 from app.store.dialect import upsert_rows
+from app.store.lookup import find_rows
 from app.store.sums import SUMS, SlotChange
 from app.store.tables import BucketDelta, BucketSum
 from app.store.tables.columns import table_of
@@ -119,12 +120,12 @@ def chunk_moments(moments: Sequence[datetime]) -> Iterable[Sequence[datetime]]:
 
 def _add_up(rows: Iterable[Any]) -> dict[Start, SlotChange]:
     changes: dict[Start, SlotChange] = {}
-    for row in rows:
-        key = (row.source_id, row.stream, row.slot_at)
+    for _, source_id, stream, slot_at, *sums in rows:
+        key = (source_id, stream, slot_at)
         change = changes.get(key)
         if change is None:
             change = changes[key] = SlotChange()
-        change.add(row)
+        change.add(sums)
     return changes
 
 
@@ -133,24 +134,19 @@ def _keep_sums(
 ) -> None:
     """Add to the sums of slots; those that nobody declared yet keep theirs for later."""
     kept = table_of(BucketSum)
-    before: dict[Start, SlotChange] = {}
-    for stream, moments in group_starts(changes).items():
-        for part in chunk_moments(moments):
-            rows = connection.execute(
-                select(kept.c.slot_at, *[kept.c[name] for name in SUMS]).where(
-                    kept.c.environment_id == environment_id,
-                    kept.c.source_id == stream[0],
-                    kept.c.stream == stream[1],
-                    kept.c.slot_at.in_(part),
-                )
-            )
-            for row in rows:
-                total = before[*stream, row.slot_at] = SlotChange()
-                total.add(row)
-    for start, total in before.items():
+    rows = find_rows(
+        connection,
+        kept,
+        environment_id,
+        columns=(*_KEY[1:], *SUMS),
+        key=_KEY[1:],
+        keys=list(changes),
+    )
+    totals = dict(changes)
+    for source_id, stream, slot_at, *sums in rows:
+        start = (source_id, stream, slot_at)
+        total = totals[start] = SlotChange()
+        total.add(sums)
         total.merge(changes[start])
-    lines = [
-        (environment_id, *start, *before.get(start, change).values())
-        for start, change in changes.items()
-    ]
+    lines = [(environment_id, *start, *total.values()) for start, total in totals.items()]
     upsert_rows(connection, kept, (*_KEY, *SUMS), lines, key=_KEY, update=SUMS)

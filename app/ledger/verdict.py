@@ -46,6 +46,7 @@ DIVERGENT = "divergent"
 CONFLICT = "conflict"
 QUARANTINED = "quarantined"
 BOOKS_UNBALANCED = "books_unbalanced"
+DEAD_EVENTS = "dead_events"
 REPAIRING = "repairing"
 DEFICIT_NOT_SHRINKING = "deficit_not_shrinking"
 IN_FLIGHT = "in_flight"
@@ -60,6 +61,7 @@ REASONS = (
     CLOCK_SKEW,
     UPSTREAM_BACKLOG,
     *DEFECT_KINDS,
+    DEAD_EVENTS,
     REPAIRING,
     DEFICIT_NOT_SHRINKING,
     IN_FLIGHT,
@@ -128,6 +130,7 @@ class Facts:
     repair_until: the lease of a repair; repair_ended_at: when the last one ended
     unfolded_from: the earliest slot of digests that are not in the frontier yet
     pending_from: the earliest recorded moment of an accepted event that is not applied
+    dead_from: ... of one that was given up, and neither redriven nor waived
     is_unbalanced: the counts of this stream contradict one another
     """
 
@@ -149,6 +152,7 @@ class Facts:
     repair_ended_at: datetime | None = None
     unfolded_from: datetime | None = None
     pending_from: datetime | None = None
+    dead_from: datetime | None = None
     is_unbalanced: bool = False
 
 
@@ -186,12 +190,14 @@ def list_findings(facts: Facts) -> tuple[Verdict, ...]:
     """
     terms = facts.terms
     if terms is None:
-        return (Verdict(State.UNKNOWN, NO_CONTRACT), *_find_defects(facts, stall_s=_STALL_S))
+        found = *_find_defects(facts, stall_s=_STALL_S), *_find_dead(facts)
+        return (Verdict(State.UNKNOWN, NO_CONTRACT), *found)
     target_at = target_of(terms, facts.end_at or facts.now, now=facts.now)
     return (
         *_find_silence(facts, terms, target_at),
         *_find_backlog(facts, terms, target_at),
         *_find_defects(facts, stall_s=terms.stall_s),
+        *_find_dead(facts),
         *_find_in_flight(facts, terms, target_at),
     )
 
@@ -248,6 +254,12 @@ def _find_defects(facts: Facts, *, stall_s: int) -> Iterable[Verdict]:
         yield Verdict(State.STALLED, DEFICIT_NOT_SHRINKING)
     else:
         yield Verdict(State.INCOMPLETE, _first_kind(lacking))
+
+
+def _find_dead(facts: Facts) -> Iterable[Verdict]:
+    """What was accepted and given up, whether its source declares it or not."""
+    if facts.dead_from is not None:
+        yield Verdict(State.INCOMPLETE, DEAD_EVENTS)
 
 
 def list_defects(facts: Facts) -> tuple[KnownDefects, ...]:
@@ -341,7 +353,7 @@ def complete_through(facts: Facts) -> datetime | None:
     marks = [anchored, matched]
     marks += [d.from_at for d in facts.defects if d.kind != BOOKS_UNBALANCED]
     marks += [facts.unmatched.from_at] if facts.unmatched else []
-    late = (facts.unfolded_from, facts.pending_from)
+    late = (facts.unfolded_from, facts.pending_from, facts.dead_from)
     marks += [floor_bucket(at, terms.bucket_s) for at in late if at is not None]
     through = min(marks)
     return through if through > terms.from_at else None

@@ -1,5 +1,6 @@
-"""Every minute: do the books balance, and does what was set aside name its survivor? If not, an
-alarm row says so until it is over. Cheap: tallies, two small indexes and a stretch of the journal.
+"""Every minute: do the books balance, does what was set aside name its survivor, and is every
+heartbeat still on its way through the queue? If not, an alarm row says so until it is over. Cheap:
+tallies, a few rows and a stretch of the journal.
 """
 
 from collections.abc import Iterable
@@ -8,11 +9,12 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, select
 
-from app.base.clock import now
+from app.base.clock import format_time, now
 from app.ledger.books import recount_books, verify_tallies
 from app.ledger.survivors import audit_survivors
 from app.store.alarms import (
     BOOKS_UNBALANCED,
+    CANARY_LOST,
     DEDUP_AUDIT,
     JOURNAL_DIFFERS,
     SWEEP_REPAIRED,
@@ -25,6 +27,7 @@ from app.store.dwell import forget_dwell
 from app.store.engine import Store, snapshot, transaction
 from app.store.tables import Watch
 from app.store.tables.columns import table_of
+from app.store.work import lost_canary_since
 
 _STRETCH_EVENTS, _STRETCH_ITEMS = 50_000, 20_000
 _NEXT_WALK = timedelta(hours=1)
@@ -55,6 +58,7 @@ def watch_environments(store: Store, environment_ids: Iterable[int]) -> None:
         moment = now()
         with snapshot(store) as connection:
             faults = verify_tallies(connection, environment_id)
+            lost_since = lost_canary_since(connection, environment_id)
             walk = _walk_on(connection, environment_id, now=moment)
             alarms = list_open_alarms(connection, environment_id)
         with transaction(store) as connection:
@@ -62,6 +66,13 @@ def watch_environments(store: Store, environment_ids: Iterable[int]) -> None:
             is_open = {alarm["kind"]: alarm["last_seen_at"] for alarm in alarms}
             if faults or BOOKS_UNBALANCED in is_open:
                 _tell_faults(connection, environment_id, BOOKS_UNBALANCED, faults=faults)
+            if lost_since or CANARY_LOST in is_open:
+                lost = (
+                    [f"the heartbeat of {format_time(lost_since)} has left the queue undone"]
+                    if lost_since
+                    else []
+                )
+                _tell_faults(connection, environment_id, CANARY_LOST, faults=lost)
             if walk is not None:
                 _keep_walk(connection, environment_id, walk, now=moment)
             if moment - is_open.get(SWEEP_REPAIRED, moment) > _QUIET:
@@ -97,6 +108,10 @@ def _tell_faults(
         raise_alarm(connection, environment_id, kind, details=details, now=now())
     else:
         resolve_alarm(connection, environment_id, kind, now=now())
+
+
+def _tell_lost(since: datetime | None) -> list[str]:
+    return [f"the heartbeat of {format_time(since)} has left the queue undone"] if since else []
 
 
 def _walk_on(connection: Connection, environment_id: int, *, now: datetime) -> _Walk | None:

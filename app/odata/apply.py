@@ -22,7 +22,7 @@ from app.query.selections import parse_select
 from app.query.steps import TRANSFORMATIONS, keeps_rows, parse_apply
 
 # Values that a reader would take for texts, did nothing tell their type.
-_AS_TEXTS = {Type.TIME, Type.DATE, Type.CLOCK, Type.SPAN}
+_AS_TEXTS = {Type.TIME, Type.DATE, Type.CLOCK, Type.SPAN, Type.GUID}
 _WHOLE = {Type.OPEN, Type.TEXTS}
 
 
@@ -135,6 +135,7 @@ _TYPE_NAMES = {
     Type.DATE: "Date",
     Type.CLOCK: "TimeOfDay",
     Type.SPAN: "Duration",
+    Type.GUID: "Guid",
 }
 
 

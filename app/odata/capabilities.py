@@ -26,14 +26,13 @@ CHANGES = (
     ("UpdateRestrictions", "Updatable"),
     ("DeleteRestrictions", "Deletable"),
 )
-WITHIN_SELECT = (
-    "InstanceAnnotationsSupported",
-    "Expandable",
+# What may stand in the parentheses of a selected column: never, and where it is a list.
+WITHIN_SELECT = ("InstanceAnnotationsSupported", "Expandable", "ComputeSupported")
+WITHIN_LISTS = (
     "Filterable",
     "Searchable",
     "TopSupported",
     "SkipSupported",
-    "ComputeSupported",
     "Countable",
     "Sortable",
 )
@@ -84,10 +83,12 @@ def note_set(dataset: Dataset, limits: Settings) -> Notes:
         "Expandable": bool(dataset.navigations),
         "MaxLevels": limits.limit_expand_depth,
     }
+    has_lists = any(field.type is Type.TEXTS for field in dataset.fields)
+    within = dict.fromkeys(WITHIN_SELECT, False) | dict.fromkeys(WITHIN_LISTS, has_lists)
     shared = {
         "@Capabilities.ReadRestrictions": {"Readable": True},
         "@Capabilities.ExpandRestrictions": expand,
-        "@Capabilities.SelectSupport": {"Supported": True} | dict.fromkeys(WITHIN_SELECT, False),
+        "@Capabilities.SelectSupport": {"Supported": True} | within,
     }
     if dataset.singleton:
         return shared | {"@Capabilities.UpdateRestrictions": {"Updatable": False}}
@@ -96,12 +97,15 @@ def note_set(dataset: Dataset, limits: Settings) -> Notes:
 
 def note_rows(dataset: Dataset) -> Notes:
     """What may be asked of the rows of a set."""
-    whole = [PropertyPath(f.name) for f in dataset.fields if f.type in {Type.OPEN, Type.TEXTS}]
+    # Objects are asked for member by member; those of lists by any and all.
+    objects = [PropertyPath(f.name) for f in dataset.fields if f.type is Type.OPEN]
+    lists = [PropertyPath(f.name) for f in dataset.fields if f.type is Type.TEXTS]
     filters: Notes = {"Filterable": True, "RequiresFilter": False}
     sorts: Notes = {"Sortable": True}
-    if whole:
-        filters["NonFilterableProperties"] = whole
-        sorts["NonSortableProperties"] = whole
+    if objects:
+        filters["NonFilterableProperties"] = objects
+    if objects or lists:
+        sorts["NonSortableProperties"] = objects + lists
     notes: Notes = {
         "@Capabilities.FilterRestrictions": filters,
         "@Capabilities.SortRestrictions": sorts,

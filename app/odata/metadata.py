@@ -28,6 +28,7 @@ PLAIN_TYPES = {
     Type.DATE: "Edm.Date",
     Type.CLOCK: "Edm.TimeOfDay",
     Type.SPAN: "Edm.Duration",
+    Type.GUID: "Edm.Guid",
     Type.OPEN: f"{NAMESPACE}.Attributes",
     Type.TEXTS: "Edm.String",
 }

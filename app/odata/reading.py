@@ -277,7 +277,8 @@ def read_csv_page(asker: Asker, address: Address, *, options: Options, where: st
 def table_reading(asker: Asker, plan: Plan, answer: Answer, following: str | None) -> Reading:
     """A table and the headers that belong to it."""
     rows = flatten_rows(answer.rows_json) if plan.shape.is_nested else answer.rows_json
-    body = write_csv(rows, tuple(field.name for field in plan.shape.fields))
+    columns = [field.name for field in plan.shape.fields]
+    body = write_csv(rows, tuple(name for name in columns if "@" not in name))
     etag = answer.tag
     headers = {"Link": f'<{following}>; rel="next"'} if following else {}
     reading = Reading(body, answer.freshness, asker.style.media_type, headers=headers, etag=etag)

@@ -25,6 +25,7 @@ TYPES_TOLD = {
     Type.DATE: "#Date",
     Type.CLOCK: "#TimeOfDay",
     Type.SPAN: "#Duration",
+    Type.GUID: "#Guid",
     Type.TEXTS: "#Collection(String)",
 }
 FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")  # noqa: RUF001
@@ -84,6 +85,7 @@ def dress_row(row: Mapping[str, Any], dress: Dress) -> dict[str, Any]:
         told[ID] = row[ID]
     for field in dress.dataset.fields:
         if field.name in row:
+            told |= dress_count(field.name, row, dress)
             told |= dress_value(field, row[field.name], dress)
     known = {field.name for field in dress.dataset.fields} | dress.selection.inner.keys() | {ID}
     told |= {name: row[name] for name in row if name not in known and "@" not in name}
@@ -127,6 +129,14 @@ def dress_object(value: dict[str, Any], field: Field, dress: Dress) -> dict[str,
     )
 
 
+def dress_count(name: str, row: Mapping[str, Any], dress: Dress) -> dict[str, Any]:
+    """How many items a list or a navigation has, where that was asked."""
+    counted = row.get(f"{name}@odata.count")
+    if counted is None:
+        return {}
+    return {f"{name}@odata.count": str(counted) if dress.style.numbers_as_text else counted}
+
+
 def navigations_told(dress: Dress) -> list[str]:
     """The navigations whose links full metadata tells: all, or those that are selected."""
     asked = dress.selection.names
@@ -143,10 +153,7 @@ def dress_navigation(name: str, row: Mapping[str, Any], dress: Dress) -> dict[st
     if dress.style.level == "full" and ID in row:
         told[f"{name}@odata.associationLink"] = f"{row[ID]}/{name}/$ref"
         told[f"{name}@odata.navigationLink"] = f"{row[ID]}/{name}"
-    counted = row.get(f"{name}@odata.count")
-    if counted is not None:
-        as_text = dress.style.numbers_as_text
-        told[f"{name}@odata.count"] = str(counted) if as_text else counted
+    told |= dress_count(name, row, dress)
     selection = dress.selection.inner.get(name)
     navigation = dress.dataset.navigation(name)
     if selection is None or navigation is None or name in dress.selection.counts:

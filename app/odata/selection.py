@@ -21,7 +21,7 @@ EXPANDED_ROWS = EXPANDED_ROW | {"filter", "search", "orderby", "top", "skip", "c
 class Selection:
     """Which columns and related rows an answer holds.
 
-    select: field names; empty means all
+    select: field names, those of lists with their options; empty means all
     names: what `$select` names, navigations among it; empty without `$select`
     members: names within open objects, by the object's field; other members are left out
     inner: what the rows behind each expanded navigation hold
@@ -99,7 +99,7 @@ def _read_place(system: Mapping[str, str], place: _Place) -> Selection:
 
 
 def _read_select(text: str, place: _Place) -> Selection:
-    names: dict[str, None] = {}
+    names: dict[str, str] = {}
     members: dict[str, list[str]] = {}
     items = parse_select(text)
     if len(items) > place.limits.limit_select:
@@ -111,15 +111,35 @@ def _read_select(text: str, place: _Place) -> Selection:
             members.setdefault(name, []).extend(inside)
         elif name in names:
             members.pop(name, None)
-        names[name] = None
+        column = _column_of(item, place)
+        if names.setdefault(name, column) != column:
+            raise BadOption(f"$select names {name} more than once", target="$select")
     dataset = place.dataset
-    columns = tuple(name for name in names if dataset.navigation(name) is None)
+    columns = tuple(names[name] for name in names if dataset.navigation(name) is None)
     if "*" in names:
-        columns = ()
+        fields = [f.name for f in dataset.fields]
+        chosen = {name: column for name, column in names.items() if name != column}
+        columns = tuple(chosen.get(name, name) for name in fields) if chosen else ()
     elif not columns:
         columns = dataset.key
     kept = {name: tuple(dict.fromkeys(inside)) for name, inside in members.items()}
     return Selection(columns, names=tuple(names), members=kept)
+
+
+def _is_list(item: Item, place: _Place) -> bool:
+    found = place.dataset.field(item.path[0])
+    return found is not None and found.type is Type.TEXTS and len(item.path) == 1
+
+
+def _column_of(item: Item, place: _Place) -> str:
+    """A column as the question names it: a list with the options that choose its members."""
+    if not item.options or not _is_list(item, place):
+        return item.path[0]
+    return f"{item.path[0]}({';'.join(_spell_option(*one) for one in item.options)})"
+
+
+def _spell_option(name: str, text: str) -> str:
+    return f"{name if name.startswith('@') else f'${name}'}={text}"
 
 
 def _member_of(item: Item, place: _Place) -> tuple[str, ...]:
@@ -134,6 +154,8 @@ def _member_of(item: Item, place: _Place) -> tuple[str, ...]:
         return (item.path[1],)
     if is_open and len(item.path) == 1 and set(nested) == {"select"}:
         return tuple(one.path[0] for one in parse_select(nested["select"]))
+    if _is_list(item, place) and not item.parameters:
+        return ()
     if len(item.path) > 1 or nested or item.parameters or "@" in item.path[0]:
         raise NotSupported(
             f"$select takes columns of {place.dataset.name} itself, not {'/'.join(item.path)[:80]}",
@@ -193,6 +215,7 @@ def _expand_of(item: Item, nested: Mapping[str, str], inner: Selection) -> Expan
         top=0 if item.ending == "$count" else top,
         skip=int(nested.get("skip", "0")),
         count_name=f"{item.path[0]}@odata.count" if wants_count else "",
+        aliases=tuple((name, text) for name, text in nested.items() if name[0] == "@"),
     )
 
 
@@ -203,10 +226,9 @@ def _nested_options(item: Item, navigation: Navigation) -> dict[str, str]:
     """
     nested = dict(item.options)
     for name in nested:
-        if name not in (EXPANDED_ROWS if navigation.many else EXPANDED_ROW):
+        if name not in (EXPANDED_ROWS if navigation.many else EXPANDED_ROW) and name[0] != "@":
             what = "" if navigation.many else " to one row"
-            spelled = name if name.startswith("@") else f"${name}"
-            raise NotSupported(f"{spelled} in $expand{what} is not supported", target="$expand")
+            raise NotSupported(f"${name} in $expand{what} is not supported", target="$expand")
     if item.ending == "$count" and not navigation.many:
         raise BadOption(f"{navigation.name} leads to one row; there is no $count", target="$expand")
     return nested
@@ -230,7 +252,7 @@ def _with_levels(
     if levels > most:
         raise TooComplex(f"$levels may be {most} here", target="$levels")
     if levels > 1:
-        again = ";".join(f"${name}={text}" for name, text in options.items())
+        again = ";".join(_spell_option(name, text) for name, text in options.items())
         more = f"$levels={levels - 1}"
         inner = f"{navigation.name}({';'.join(filter(None, (again, more)))})"
         options["expand"] = ",".join(filter(None, (options.get("expand", ""), inner)))

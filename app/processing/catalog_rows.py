@@ -1,7 +1,6 @@
 """Folded modules, series, sessions and certifications in, their rows and parts out."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any
 
 import orjson
@@ -15,7 +14,14 @@ from app.learning.catalog import (
     SessionFolded,
 )
 from app.processing.progress_rows import restate_types
-from app.processing.rows import RowDict, Stamp, add_stubs, replace_children, write_entities
+from app.processing.rows import (
+    RowDict,
+    Stamp,
+    add_stubs,
+    columns_of,
+    replace_children,
+    write_entities,
+)
 from app.store.lookup import find_rows
 from app.store.tables import Certification, Module, Part, Series, SeriesModule, TrainingSession
 from app.store.tables.columns import table_of
@@ -28,7 +34,7 @@ def write_modules(connection: Connection, stamp: Stamp, folded: Sequence[ModuleF
     rows = [_module_row(state) for state in states]
     write_entities(connection, table_of(Module), stamp, key=("module_key",), rows=rows)
     parts = [
-        {"module_key": result.state.module_key, **asdict(part)}
+        {"module_key": result.state.module_key, **columns_of(part)}
         for result in folded
         for part in result.parts
     ]
@@ -83,7 +89,7 @@ def write_series(connection: Connection, stamp: Stamp, folded: Sequence[SeriesFo
 
 def write_sessions(connection: Connection, stamp: Stamp, folded: Sequence[SessionFolded]) -> None:
     """Write sessions, with stubs for their modules; one that nobody has planned is a tombstone."""
-    rows = [_without_known(asdict(result.state)) for result in folded]
+    rows = [_without_known(columns_of(result.state)) for result in folded]
     key = ("module_key", "session_key")
     write_entities(connection, table_of(TrainingSession), stamp, key=key, rows=rows)
     add_stubs(connection, table_of(Module), stamp, {row["module_key"] for row in rows})
@@ -93,7 +99,7 @@ def write_certifications(
     connection: Connection, stamp: Stamp, folded: Sequence[CertificationFolded]
 ) -> None:
     """Write certifications, with stubs for their series; one never told of is a tombstone."""
-    rows = [_without_known(asdict(result.state)) for result in folded]
+    rows = [_without_known(columns_of(result.state)) for result in folded]
     for row in rows:
         row["name"] = row["name"] or row["certification_key"]
     table = table_of(Certification)
@@ -110,7 +116,7 @@ def _without_known(row: dict[str, Any]) -> dict[str, Any]:
 
 def _module_row(state: ModuleState) -> RowDict:
     return {
-        **asdict(state),
+        **columns_of(state),
         "name": state.name or state.module_key,
         "tags": orjson.dumps(state.tags).decode(),
         "is_deleted": False,
@@ -129,4 +135,4 @@ def _read_types(
         key=("module_key",),
         keys=[(key,) for key in module_keys],
     )
-    return {row.module_key: row.module_type if row.known else None for row in rows}
+    return {key: module_type if known else None for key, module_type, known in rows}

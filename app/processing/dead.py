@@ -16,7 +16,7 @@ from app.processing.queue import Lease
 from app.processing.rows import lock_revision
 from app.store.audit import record_act
 from app.store.dialect import update_rows, upsert_rows
-from app.store.sums import TallyDelta, add_tallies
+from app.store.sums import Counted, TallyDelta, add_tallies, count_applied
 from app.store.tables import DeadEntity, Event, Source, Work
 from app.store.tables.columns import table_of
 from app.store.tables.journal import DEAD, PENDING, WAIVED
@@ -162,6 +162,9 @@ def waive_dead(
     chosen = _Chosen(connection, environment_id, scope)
     if not chosen.marks:
         return Settled(0, 0, None)
+    # None of them enters the digests of applied events; their intervals are only looked at again.
+    counted = _list_counted(connection, chosen.events)
+    count_applied(connection, environment_id, entering=counted, leaving=counted)
     connection.execute(update(table_of(Event)).where(chosen.events).values(disposition=WAIVED))
     deltas = [TallyDelta(*key, dead=-count, waived=count) for key, count in chosen.streams.items()]
     add_tallies(connection, environment_id, deltas)
@@ -214,6 +217,12 @@ def _count_streams(
     streams = event.c.source_id, event.c.stream
     rows = connection.execute(select(*streams, func.count()).where(events).group_by(*streams))
     return {(source_id, stream): count for source_id, stream, count in rows}
+
+
+def _list_counted(connection: Connection, events: ColumnElement[bool]) -> list[Counted]:
+    event = table_of(Event)
+    columns = event.c.source_id, event.c.stream, event.c.recorded_at, event.c.element
+    return [Counted(*row) for row in connection.execute(select(*columns).where(events))]
 
 
 def _find_marks(

@@ -14,6 +14,7 @@ from app.store.dwell import WINDOW, Dwelled, read_dwell, read_pace
 from app.store.tables import Event, Tally, Turn, Watch
 from app.store.tables.columns import table_of
 from app.store.tables.journal import PENDING
+from app.store.work import canary_waits_since
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,7 @@ class Figures:
     waited_max: the most quanta of other environments that it ever waited for
     coalescing_ratio: new events to one folding of an entity; None before the first
     rescued: entities that the sweep had to mark
+    canary_since: since when a heartbeat has been on its way through the queue
     rest_count, rest_until, rest_error: whether it rests, since all it was given failed
     """
 
@@ -38,11 +40,18 @@ class Figures:
     coalescing_ratio: float | None
     counts: dict[str, int]
     rescued: int
+    canary_since: datetime | None
     rest_count: int
     rest_until: datetime | None
     rest_error: str | None
     alarms: tuple[dict[str, Any], ...]
     evaluated_at: datetime
+
+    @property
+    def canary_waits_s(self) -> float:
+        """How long the oldest heartbeat on its way has waited; 0 when all are through."""
+        since = self.canary_since or self.evaluated_at
+        return max((self.evaluated_at - since).total_seconds(), 0.0)
 
     def as_dict(self) -> dict[str, Any]:
         """The shape of `GET /v1/processing`."""
@@ -65,6 +74,7 @@ class Figures:
             "coalescing_ratio": self.coalescing_ratio,
             **self.counts,
             "rescued": self.rescued,
+            "canary_waits_s": self.canary_waits_s,
             "resting": resting,
             "alarms": list(self.alarms),
             "evaluated_at": self.evaluated_at,
@@ -84,6 +94,7 @@ class Figures:
             "coalescing_ratio": self.coalescing_ratio,
             **{f"{name}_events": count for name, count in self.counts.items()},
             "rescued_entities": self.rescued,
+            "canary_waits_seconds": self.canary_waits_s,
             "resting": self.rest_count,
         }
 
@@ -111,6 +122,7 @@ def read_figures(connection: Connection, environment_id: int, *, now: datetime) 
         coalescing_ratio=_ratio_of(served),
         counts=counts,
         rescued=int(rescued or 0),
+        canary_since=canary_waits_since(connection, environment_id),
         rest_count=served.rest_count if served else 0,
         rest_until=served.rest_until if served else None,
         rest_error=served.rest_error if served else None,

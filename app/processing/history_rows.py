@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from app.learning.course import Step
-from app.processing.lookup import number_rows
+from app.processing.numbering import number_rows
 from app.processing.rows import Stamp
 from app.processing.work_rows import Written
 from app.store.dialect import insert_rows, update_rows

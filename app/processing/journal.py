@@ -67,7 +67,7 @@ def read_entries(
             event.c.disposition.in_(bindparam("dispositions", dispositions, expanding=True)),
         )
     )
-    for row in rows:
+    for row in rows.all():
         entry = Entry._make(row)
         if entry.seq <= limits[entry.entity_key]:
             found[entry.entity_key].append(entry)

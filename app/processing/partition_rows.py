@@ -27,7 +27,7 @@ from sqlalchemy import (
 from sqlmodel import SQLModel
 
 from app.learning.identity import entity_kind, entity_parts
-from app.processing.lookup import number_rows
+from app.processing.numbering import number_rows
 from app.processing.rows import Stamp
 from app.store.days import first_day
 from app.store.dialect import upsert_rows

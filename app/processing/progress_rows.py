@@ -9,11 +9,11 @@ from datetime import datetime
 from operator import attrgetter
 from typing import Any
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, update
 
 from app.learning.progress import AttemptState, Before, Folded, ProgressState
 from app.processing.history_rows import write_history
-from app.processing.lookup import number_rows
+from app.processing.numbering import number_rows
 from app.processing.rows import Stamp
 from app.processing.work_rows import Written, read_parts, write_work
 from app.store.dialect import upsert_rows
@@ -30,7 +30,6 @@ _ATTEMPT_COLUMNS = tuple(field.name for field in fields(AttemptState))
 _state_of = attrgetter(*_STATE_COLUMNS)
 _attempt_of = attrgetter(*_ATTEMPT_COLUMNS)
 _STAMP = ("revision", "changed_at", "is_deleted")
-_IN_LIST = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,40 +182,37 @@ def _read_types(
     connection: Connection, environment_id: int, module_keys: Iterable[str]
 ) -> dict[str, str]:
     """Give the catalog's module types of those modules that it knows."""
-    module = table_of(Module)
-    wanted = sorted(module_keys)
-    types: dict[str, str] = {}
-    for start in range(0, len(wanted), _IN_LIST):
-        rows = connection.execute(
-            select(module.c.module_key, module.c.module_type).where(
-                module.c.environment_id == environment_id,
-                module.c.module_key.in_(wanted[start : start + _IN_LIST]),
-                module.c.known,
-                module.c.module_type.is_not(None),
-            )
-        )
-        types.update((module_key, module_type) for module_key, module_type in rows)
-    return types
+    rows = find_rows(
+        connection,
+        table_of(Module),
+        environment_id,
+        columns=("module_key", "module_type", "known"),
+        key=("module_key",),
+        keys=[(key,) for key in sorted(module_keys)],
+    )
+    return {
+        key: module_type for key, module_type, known in rows if known and module_type is not None
+    }
 
 
 def _read_attempts(
     connection: Connection, environment_id: int, numbers: Sequence[int]
 ) -> dict[int, list[AttemptState]]:
-    attempt = table_of(Attempt)
-    found: dict[int, list[AttemptState]] = {}
-    for start in range(0, len(numbers), _IN_LIST):
-        rows = connection.execute(
-            select(attempt.c.assignment_id, *[attempt.c[name] for name in _ATTEMPT_COLUMNS])
-            .where(
-                attempt.c.environment_id == environment_id,
-                attempt.c.assignment_id.in_(numbers[start : start + _IN_LIST]),
-                attempt.c.is_deleted.is_(False),
-            )
-            .order_by(attempt.c.assignment_id, attempt.c.attempt)
-        )
-        for row in rows:
-            found.setdefault(row[0], []).append(AttemptState(*row[1:]))
-    return found
+    """Give attempts by assignment_id, in the order of their numbers."""
+    rows = find_rows(
+        connection,
+        table_of(Attempt),
+        environment_id,
+        columns=("is_deleted", "assignment_id", *_ATTEMPT_COLUMNS),
+        key=("assignment_id",),
+        keys=[(number,) for number in numbers],
+    )
+    found: dict[int, dict[int, AttemptState]] = {}
+    for is_deleted, assignment_id, *values in rows:
+        if not is_deleted:
+            state = AttemptState(*values)
+            found.setdefault(assignment_id, {})[state.attempt] = state
+    return {number: [of[key] for key in sorted(of)] for number, of in found.items()}
 
 
 def _write_attempts(

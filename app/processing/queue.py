@@ -7,9 +7,10 @@ changes nothing. Source: docs/decisions/0010, 0014.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Select, func, select, update
+from sqlalchemy import Connection, Select, Update, bindparam, func, select, update
 
 from app.processing.fairness import (
     Share,
@@ -30,6 +31,7 @@ from app.processing.turns import (
     is_ready,
     lock_scheduler,
     lock_turn,
+    moments_of,
     raise_epoch,
     read_contenders,
     take_turn,
@@ -38,6 +40,7 @@ from app.store.dialect import is_of_one_process, update_rows
 from app.store.tables import BulkTask, Event, Work
 from app.store.tables.columns import table_of
 from app.store.tables.work import BULK
+from app.store.words import KeyedBetween
 from app.store.work import EPOCH
 
 _ERROR_LENGTH = 500
@@ -305,57 +308,71 @@ def _lease_entities(
     connection: Connection, environment_id: int, *, lane: int, share: Share, now: datetime
 ) -> _Leased:
     """Lease the oldest work of a lane, up to a share."""
-    work = table_of(Work)
-    ready = _ready_rows(environment_id, lane=lane, limit=share.entity_count, now=now)
-    chosen = connection.execute(ready).all()
-    if not chosen:
-        return _Leased((), (), False)
-    new = _count_new(connection, environment_id, [row.entity_key for row in chosen])
+    place = {"environment": environment_id, "lane": lane, "most": share.entity_count}
+    chosen = connection.execute(_ready_rows(), place | moments_of(now)).all()
     leases: list[Lease] = []
     counts: list[int] = []
     event_count = 0
     for row in chosen:
-        count = new.get(row.entity_key, 0)
-        event_count += count
+        event_count += row.new_count
         if leases and event_count > share.event_count:
             break
-        counts.append(count)
+        counts.append(row.new_count)
         leases.append(
             Lease(row.entity_key, row.dirty_seq, row.done_seq, row.lease_token + 1, row.attempts)
         )
-    rows = [(lease.token, now + LEASE, environment_id, lease.entity_key) for lease in leases]
-    update_rows(connection, work, rows, update=("lease_token", "lease_until"), key=_KEY)
+    names = [lease.entity_key for lease in leases]
+    if names:
+        wanted = {"environment": environment_id, "names": names, "until": now + LEASE}
+        connection.execute(_leasing(), wanted)
     has_more = len(leases) < len(chosen) or len(chosen) == share.entity_count
     return _Leased(tuple(leases), tuple(counts), has_more)
 
 
-def _ready_rows(environment_id: int, *, lane: int, limit: int, now: datetime) -> Select[Any]:
+@cache
+def _leasing() -> Update:
+    """The tokens of these rows move on, and they are leased."""
     work = table_of(Work)
+    return (
+        update(work)
+        .where(
+            work.c.environment_id == bindparam("environment"),
+            work.c.entity_key.in_(bindparam("names", expanding=True)),
+        )
+        .values(lease_token=work.c.lease_token + 1, lease_until=bindparam("until"))
+    )
+
+
+@cache
+def _ready_rows() -> Select[Any]:
+    """The oldest work of a lane that is ready, and how many events each has that its projection
+    does not reflect yet.
+
+    They are counted by a subquery for each row: PostgreSQL may join, and then reads the keys of a
+    whole journal.
+    """
+    work, event = table_of(Work), table_of(Event)
+    new_count = (
+        select(func.count())
+        .select_from(event)
+        .where(
+            event.c.environment_id == work.c.environment_id,
+            KeyedBetween(
+                *(event.c.entity_key, event.c.seq),
+                *(work.c.entity_key, work.c.done_seq, work.c.dirty_seq),
+            ),
+        )
+        .scalar_subquery()
+    )
     columns = work.c.entity_key, work.c.dirty_seq, work.c.done_seq, work.c.lease_token
     return (
-        select(*columns, work.c.attempts)
-        .where(work.c.environment_id == environment_id, work.c.lane == lane, is_ready(work, now))
+        select(*columns, work.c.attempts, new_count.label("new_count"))
+        .where(
+            work.c.environment_id == bindparam("environment"),
+            work.c.lane == bindparam("lane"),
+            is_ready(work),
+        )
         .order_by(work.c.since_seq)
-        .limit(limit)
+        .limit(bindparam("most"))
         .with_for_update(skip_locked=True)
     )
-
-
-def _count_new(
-    connection: Connection, environment_id: int, entity_keys: Sequence[str]
-) -> dict[str, int]:
-    """Count, by entity, the events that its projection does not reflect yet."""
-    work, event = table_of(Work), table_of(Event)
-    rows = connection.execute(
-        select(work.c.entity_key, func.count())
-        .join(event, event.c.entity_key == work.c.entity_key)
-        .where(
-            work.c.environment_id == environment_id,
-            work.c.entity_key.in_(entity_keys),
-            event.c.environment_id == environment_id,
-            event.c.seq > work.c.done_seq,
-            event.c.seq <= work.c.dirty_seq,
-        )
-        .group_by(work.c.entity_key)
-    )
-    return {row[0]: row[1] for row in rows}

@@ -27,7 +27,7 @@ from sqlalchemy import (
 )
 from sqlmodel import SQLModel
 
-from app.processing.lookup import id_name_of
+from app.processing.numbering import id_name_of
 from app.processing.rebuild_scope import RebuildScope
 from app.processing.rebuild_shadow import shadow_of
 from app.processing.rows import Stamp

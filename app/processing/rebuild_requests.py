@@ -153,24 +153,6 @@ def note_rebuild(
     )
 
 
-def end_rebuilds(connection: Connection, environment_id: int, *, reason: str) -> int:
-    """Give up every rebuild of an environment that has not switched; its shadow is cleared later.
-
-    For whoever takes settled events back: a fold from before must not come true. Called before the
-    environment's row is locked, as a switch locks them. Gives how many.
-    """
-    table = table_of(Rebuild)
-    result = connection.execute(
-        update(table)
-        .where(
-            table.c.environment_id == environment_id,
-            table.c.state.not_in((*ENDED, CLEARING, FAILING)),
-        )
-        .values(state=FAILING, error=reason[:_ERROR_LENGTH])
-    )
-    return result.rowcount
-
-
 def scope_of(row: RebuildRow) -> RebuildScope:
     """Give the scope of a stored rebuild."""
     names = ("stream", "module_key", "learner_key", "from_at", "to_at")

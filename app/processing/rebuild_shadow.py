@@ -170,7 +170,7 @@ def _read_versions(
         key=("entity_key",),
         keys=[(key,) for key in keys],
     )
-    return {row.entity_key: (row.done_seq, row.lease_token) for row in rows}
+    return {key: (done_seq, lease_token) for key, done_seq, lease_token in rows}
 
 
 def _read_settled(

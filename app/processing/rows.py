@@ -4,21 +4,19 @@ The caller holds the environment's row, which is what makes max + 1 a safe numbe
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Table, select, update
 
-from app.processing.lookup import id_name_of, number_rows
+from app.processing.numbering import id_name_of, number_rows
 from app.store.dialect import update_rows, upsert_rows
 from app.store.lookup import find_rows
 from app.store.tables import Environment
 from app.store.tables.columns import table_of
 
 RowDict = Mapping[str, Any]
-
-_IN_LIST = 500
 
 # What a row of each of these tables holds before its introduction, beside its key.
 _STUBS: Mapping[str, RowDict] = {
@@ -40,6 +38,11 @@ class Stamp:
     environment_id: int
     revision: int
     now: datetime
+
+
+def columns_of(state: Any) -> dict[str, Any]:
+    """Give the fields of a state by their names, as they are: nothing is copied."""
+    return {field.name: getattr(state, field.name) for field in fields(state)}
 
 
 def lock_revision(connection: Connection, environment_id: int) -> int:
@@ -158,16 +161,15 @@ def add_stubs(connection: Connection, table: Table, stamp: Stamp, keys: Iterable
     """Insert rows, `known` false, for keys that events have named before their introduction."""
     key_name = f"{table.name}_key"
     wanted = sorted(set(keys))
-    known: set[str] = set()
-    for start in range(0, len(wanted), _IN_LIST):
-        known |= set(
-            connection.execute(
-                select(table.c[key_name]).where(
-                    table.c.environment_id == stamp.environment_id,
-                    table.c[key_name].in_(wanted[start : start + _IN_LIST]),
-                )
-            ).scalars()
-        )
+    found = find_rows(
+        connection,
+        table,
+        stamp.environment_id,
+        columns=(key_name,),
+        key=(key_name,),
+        keys=[(key,) for key in wanted],
+    )
+    known = {key for (key,) in found}
     plain = _STUBS[table.name]
     rows = [
         {
@@ -192,17 +194,15 @@ def _read_children(
     parent: tuple[str, Collection[str]],
     names: Sequence[str],
 ) -> list[dict[str, Any]]:
-    column, parents = table.c[parent[0]], sorted(parent[1])
-    found: list[dict[str, Any]] = []
-    for start in range(0, len(parents), _IN_LIST):
-        rows = connection.execute(
-            select(*[table.c[name] for name in names]).where(
-                table.c.environment_id == stamp.environment_id,
-                column.in_(parents[start : start + _IN_LIST]),
-            )
-        )
-        found += [dict(row) for row in rows.mappings()]
-    return found
+    rows = find_rows(
+        connection,
+        table,
+        stamp.environment_id,
+        columns=names,
+        key=parent[:1],
+        keys=[(key,) for key in sorted(parent[1])],
+    )
+    return [dict(zip(names, row, strict=True)) for row in rows]
 
 
 def _bury_children(

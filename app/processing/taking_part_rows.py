@@ -1,13 +1,12 @@
 """Folded enrolments, awards and feedback in, their rows out, with stubs for what they name."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
 
 from sqlalchemy import Connection
 
 from app.learning.awards import AwardFolded, FeedbackFolded
 from app.learning.enrolments import EnrolmentFolded
-from app.processing.rows import RowDict, Stamp, add_stubs, write_entities
+from app.processing.rows import RowDict, Stamp, add_stubs, columns_of, write_entities
 from app.store.lookup import find_rows
 from app.store.tables import (
     Award,
@@ -54,7 +53,7 @@ def write_feedback(connection: Connection, stamp: Stamp, folded: Sequence[Feedba
 
 def _row_of(result: EnrolmentFolded | AwardFolded | FeedbackFolded) -> RowDict:
     """Give a state's columns; one without any fact that counts is a tombstone."""
-    row = asdict(result.state)
+    row = columns_of(result.state)
     is_empty = row.pop("is_empty")
     return {**row, "is_deleted": is_empty}
 

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection, select, update
 
 from app.processing.pauses import MAX_ATTEMPTS, choose_pause
-from app.processing.turns import LEASE, is_task_ready
+from app.processing.turns import LEASE, is_task_ready, moments_of
 from app.store.dialect import insert_missing
 from app.store.signals import announce_work
 from app.store.tables import BulkTask
@@ -63,10 +63,11 @@ def lease_task(connection: Connection, environment_id: int, *, now: datetime) ->
     task = table_of(BulkTask)
     row = connection.execute(
         select(task.c.task_key, task.c.kind, task.c.lease_token, task.c.attempts)
-        .where(task.c.environment_id == environment_id, is_task_ready(now))
+        .where(task.c.environment_id == environment_id, is_task_ready())
         .order_by(task.c.ready_at, task.c.opened_at, task.c.task_key)
         .limit(1)
-        .with_for_update(skip_locked=True)
+        .with_for_update(skip_locked=True),
+        moments_of(now),
     ).first()
     if row is None:
         return None

@@ -7,13 +7,17 @@ an environment's counters. Source: docs/decisions/0014.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    Select,
     Table,
+    Update,
     and_,
+    bindparam,
     case,
     exists,
     false,
@@ -36,7 +40,7 @@ from app.processing.fairness import (
 from app.processing.pauses import LONGEST_PAUSE
 from app.store.dialect import insert_missing
 from app.store.tables import BulkTask, Environment, Scheduler, Turn, Work
-from app.store.tables.columns import table_of
+from app.store.tables.columns import Long, UtcDateTime, table_of
 from app.store.tables.work import BULK, LIVE
 
 LEASE = timedelta(seconds=30)
@@ -110,34 +114,7 @@ def raise_epoch(connection: Connection) -> int:
 
 def read_contenders(connection: Connection, *, now: datetime) -> list[Contender]:
     """Give the environments with ready work, in no order; those that rest are left out."""
-    environment, turn = table_of(Environment), table_of(Turn)
-    work, task = table_of(Work), table_of(BulkTask)
-    mine = work.c.environment_id == environment.c.environment_id
-    has_live = exists().where(mine, work.c.lane == LIVE, is_ready(work, now))
-    has_bulk = exists().where(mine, work.c.lane == BULK, is_ready(work, now))
-    has_task = exists().where(
-        task.c.environment_id == environment.c.environment_id, is_task_ready(now)
-    )
-    rows = connection.execute(
-        select(
-            environment.c.environment_id,
-            environment.c.weight,
-            turn.c.environment_id.is_not(None).label("has_row"),
-            func.coalesce(turn.c.vtime, 0).label("vtime"),
-            func.coalesce(turn.c.served_tick, 0).label("served_tick"),
-            func.coalesce(turn.c.live_run, 0).label("live_run"),
-            func.coalesce(turn.c.bulk_count, 0).label("bulk_count"),
-            func.coalesce(turn.c.rest_count, 0).label("rest_count"),
-            func.coalesce(turn.c.has_more, false()).label("has_more"),
-            turn.c.waiting_tick.is_not(None).label("is_waiting"),
-            has_live.label("has_live"),
-            has_bulk.label("has_bulk"),
-            has_task.label("has_task"),
-        )
-        .outerjoin(turn, turn.c.environment_id == environment.c.environment_id)
-        .where(_is_due(turn.c.rest_until, now, within=LONGEST_PAUSE)),
-        execution_options=_CROSSING,
-    )
+    rows = connection.execute(_contending(), moments_of(now), execution_options=_CROSSING)
     return [_contender_of(row) for row in rows if row.has_live or row.has_bulk or row.has_task]
 
 
@@ -258,29 +235,108 @@ def add_turns(connection: Connection, environment_ids: Sequence[int]) -> None:
     insert_missing(connection, table_of(Turn), columns, rows, key=("environment_id",))
 
 
-def is_ready(work: Table, now: datetime) -> ColumnElement[bool]:
-    """Dirty, rested and unleased; a moment beyond its maximum comes from a clock that jumped."""
+def is_ready(work: Table) -> ColumnElement[bool]:
+    """Dirty, rested and unleased; a moment beyond its maximum comes from a clock that jumped.
+
+    Shape: its binds are those of `moments_of`
+    """
     return and_(
         work.c.dirty_seq > work.c.done_seq,
-        _is_due(work.c.ready_at, now, within=LONGEST_PAUSE),
-        _is_due(work.c.lease_until, now, within=LEASE),
+        _is_due(work.c.ready_at, latest="latest_rest"),
+        _is_due(work.c.lease_until, latest="latest_lease"),
     )
 
 
-def is_task_ready(now: datetime) -> ColumnElement[bool]:
-    """Open, rested and unleased."""
+def is_task_ready() -> ColumnElement[bool]:
+    """Open, rested and unleased; its binds are those of `moments_of`."""
     task = table_of(BulkTask)
     return and_(
         task.c.closed_at.is_(None),
-        _is_due(task.c.ready_at, now, within=LONGEST_PAUSE),
-        _is_due(task.c.lease_until, now, within=LEASE),
+        _is_due(task.c.ready_at, latest="latest_rest"),
+        _is_due(task.c.lease_until, latest="latest_lease"),
     )
 
 
-def _is_due(
-    moment: ColumnElement[datetime | None], now: datetime, *, within: timedelta
-) -> ColumnElement[bool]:
-    return or_(moment.is_(None), moment <= now, moment > now + within)
+def moments_of(now: datetime) -> dict[str, datetime]:
+    """The values of the binds that say what is ready."""
+    return {"now": now, "latest_rest": now + LONGEST_PAUSE, "latest_lease": now + LEASE}
+
+
+def _is_due(moment: ColumnElement[datetime | None], *, latest: str) -> ColumnElement[bool]:
+    now, end = bindparam("now", type_=UtcDateTime()), bindparam(latest, type_=UtcDateTime())
+    return or_(moment.is_(None), moment <= now, moment > end)
+
+
+# Statements of every claim are made once: to make them anew costs more than to run them.
+
+
+@cache
+def _contending() -> Select[Any]:
+    """Each environment that does not rest, its turn row, and what kinds of work are ready there."""
+    environment, turn, task = table_of(Environment), table_of(Turn), table_of(BulkTask)
+    has_task = exists().where(
+        task.c.environment_id == environment.c.environment_id, is_task_ready()
+    )
+    return (
+        select(
+            environment.c.environment_id,
+            environment.c.weight,
+            turn.c.environment_id.is_not(None).label("has_row"),
+            func.coalesce(turn.c.vtime, 0).label("vtime"),
+            func.coalesce(turn.c.served_tick, 0).label("served_tick"),
+            func.coalesce(turn.c.live_run, 0).label("live_run"),
+            func.coalesce(turn.c.bulk_count, 0).label("bulk_count"),
+            func.coalesce(turn.c.rest_count, 0).label("rest_count"),
+            func.coalesce(turn.c.has_more, false()).label("has_more"),
+            turn.c.waiting_tick.is_not(None).label("is_waiting"),
+            _has_ready(LIVE).label("has_live"),
+            _has_ready(BULK).label("has_bulk"),
+            has_task.label("has_task"),
+        )
+        .outerjoin(turn, turn.c.environment_id == environment.c.environment_id)
+        .where(_is_due(turn.c.rest_until, latest="latest_rest"))
+    )
+
+
+def _has_ready(lane: int) -> ColumnElement[bool]:
+    """Is anything ready in a lane of the environment? The oldest is looked for, where an EXISTS
+    would do: PostgreSQL takes a third of all work for waiting, and would read it row by row.
+    """
+    environment, work = table_of(Environment), table_of(Work)
+    oldest = (
+        select(work.c.since_seq)
+        .where(
+            work.c.environment_id == environment.c.environment_id,
+            work.c.lane == lane,
+            is_ready(work),
+        )
+        .order_by(work.c.since_seq)
+        .limit(1)
+    )
+    return oldest.correlate(environment).scalar_subquery().is_not(None)
+
+
+@cache
+def _serving() -> Update:
+    """A turn row of which a quantum was taken, in the house's tick `tick`."""
+    turn = table_of(Turn)
+    tick = bindparam("tick", type_=Long)
+    waited = tick - func.coalesce(turn.c.waiting_tick, tick)
+    told = ("vtime", "served_tick", "bulk_count", "live_run", "has_more")
+    return (
+        update(turn)
+        .where(turn.c.environment_id == bindparam("of_environment"))
+        .values(
+            {name: bindparam(f"new_{name}") for name in told}
+            | {
+                "served_count": turn.c.served_count + 1,
+                "waited_max": case((waited > turn.c.waited_max, waited), else_=turn.c.waited_max),
+                "waiting_tick": None,
+                "entity_count": turn.c.entity_count + bindparam("entities", type_=Long),
+                "event_count": turn.c.event_count + bindparam("events", type_=Long),
+            }
+        )
+    )
 
 
 def _contender_of(row: Any) -> Contender:
@@ -300,23 +356,19 @@ def _contender_of(row: Any) -> Contender:
 
 
 def _write_served(connection: Connection, house: House, served: Standing, taken: Taken) -> None:
-    turn = table_of(Turn)
-    waited = house.tick - func.coalesce(turn.c.waiting_tick, house.tick)
     connection.execute(
-        update(turn)
-        .where(turn.c.environment_id == taken.environment_id)
-        .values(
-            vtime=served.vtime,
-            served_count=turn.c.served_count + 1,
-            served_tick=served.served_tick,
-            bulk_count=served.bulk_count,
-            live_run=served.live_run,
-            has_more=served.has_more,
-            waited_max=case((waited > turn.c.waited_max, waited), else_=turn.c.waited_max),
-            waiting_tick=None,
-            entity_count=turn.c.entity_count + taken.entity_count,
-            event_count=turn.c.event_count + taken.event_count,
-        )
+        _serving(),
+        {
+            "of_environment": taken.environment_id,
+            "tick": house.tick,
+            "new_vtime": served.vtime,
+            "new_served_tick": served.served_tick,
+            "new_bulk_count": served.bulk_count,
+            "new_live_run": served.live_run,
+            "new_has_more": served.has_more,
+            "entities": taken.entity_count,
+            "events": taken.event_count,
+        },
     )
 
 

@@ -8,13 +8,13 @@ from dataclasses import dataclass, fields
 from operator import attrgetter
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Table, select
+from sqlalchemy import Connection, Table
 
 from app.learning.activities import ActivityState
 from app.learning.course import PointsState
 from app.learning.parts import PartProgressState, SignoffState
 from app.learning.progress import Before, Folded
-from app.processing.lookup import id_name_of, number_rows
+from app.processing.numbering import id_name_of, number_rows
 from app.processing.rows import Stamp
 from app.store.dialect import update_rows, upsert_rows
 from app.store.lookup import find_rows
@@ -22,7 +22,6 @@ from app.store.tables import Activity, PartProgress, PointsEntry, Signoff
 from app.store.tables.columns import table_of
 
 _STAMP = ("revision", "changed_at", "is_deleted")
-_IN_LIST = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +94,7 @@ def _find_below(
         key=("assignment_id", "part_key"),
         keys=keys,
     )
-    return (tuple(row[1:]) for row in rows if not row[0])
+    return (row[1:] for row in rows if not row[0])
 
 
 def write_work(connection: Connection, stamp: Stamp, written: Sequence[Written]) -> None:
@@ -178,15 +177,13 @@ def _replace(
 def _read_below(
     connection: Connection, stamp: Stamp, below: Below, numbers: Sequence[int]
 ) -> Iterator[tuple[Any, ...]]:
-    """Give the rows of these assignments that are not buried."""
-    table = below.table
-    for start in range(0, len(numbers), _IN_LIST):
-        rows = connection.execute(
-            select(*[table.c[name] for name in ("assignment_id", *below.columns)]).where(
-                table.c.environment_id == stamp.environment_id,
-                table.c.assignment_id.in_(numbers[start : start + _IN_LIST]),
-                table.c.is_deleted.is_(False),
-            )
-        )
-        for row in rows:
-            yield tuple(row)
+    """Give the rows of these assignments that are not buried; a row may come twice."""
+    rows = find_rows(
+        connection,
+        below.table,
+        stamp.environment_id,
+        columns=("is_deleted", "assignment_id", *below.columns),
+        key=("assignment_id",),
+        keys=[(number,) for number in numbers],
+    )
+    return (row[1:] for row in rows if not row[0])

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import orjson
@@ -18,16 +18,18 @@ from app.ledger.verdict import PAST_REVISION, State, Verdict
 from app.query.claims import Claim, hold_claims, note_claims
 from app.query.cursor import Cursor, digest_question, read_token, write_token
 from app.query.demand import check_demand
+from app.query.forms import form_of
 from app.query.frames import AS_OF_BIND, AS_OF_DAY_BIND, ENVIRONMENT_BIND, computed_bind
 from app.query.judged import judge_rows
 from app.query.past_pages import past_edge_statement, past_rows_statement
-from app.query.plan import Plan, unrolled
+from app.query.plan import Plan, Shape, unrolled
 from app.query.sql import (
     LIMIT_BIND,
     OFFSET_BIND,
     PageStatement,
     count_statement,
     edge_statement,
+    ends_with_key,
     rows_statement,
     seek_values,
     sorts_by_key,
@@ -157,11 +159,17 @@ def _seal_receipt(connection: Connection, plan: Plan, freshness: Freshness) -> s
     return sign_claim(
         freshness,
         environment_id=plan.environment_id,
-        digest=digest_question(plan.request, plan.environment_id),
+        digest=_digest_shape(plan.shape, plan.environment_id),
         dataset=plan.dataset.name,
         address=plan.demand.address,
         secret=_secret_of(connection, plan),
     )
+
+
+@lru_cache(maxsize=512)
+def _digest_shape(shape: Shape, environment_id: int) -> str:
+    """What was asked, for receipts and entity tags."""
+    return digest_question(shape.request, environment_id)
 
 
 def _secret_of(connection: Connection, plan: Plan) -> bytes:
@@ -193,7 +201,8 @@ class _Reading:
         self.is_past = self.revision != freshness.revision
         if self.is_past:
             check_revision(connection, plan.environment_id, self.revision)
-        self.shape = unrolled(plan.shape) if self.is_past else plan.shape
+        self.form = form_of(plan.shape)
+        self.shape = unrolled(self.form.shape) if self.is_past else self.form.shape
         self.is_halved = self.is_past and self._is_halved()
         self.dialect_name = connection.dialect.name
         self.freshness = hold_claims(freshness, self.told(), revision=self.revision)
@@ -201,6 +210,7 @@ class _Reading:
         self.left = cursor.left if cursor else plan.request.top
         self.limit = min(x for x in (plan.shape.page_rows, self.left) if x is not None)
         self.skip = 0 if cursor else plan.request.skip
+        self.last_key: int | None = None
 
     @cached_property
     def lag(self) -> Lag:
@@ -213,12 +223,12 @@ class _Reading:
 
         Source: RFC 9110, section 8.8.3; docs/completeness.md, "Caching"
         """
-        statement = rows_statement(self.plan.shape, self.dialect_name, self.nulls)
+        statement = rows_statement(self.form.shape, self.dialect_name, self.nulls)
         if statement.computed or (self.plan.as_of is None and AS_OF_BIND in statement.binds):
             return ""
         day = day_in_zone(self.as_of, self.plan.request.timezone)
         said = (
-            digest_question(self.plan.request, self.plan.environment_id),
+            _digest_shape(self.plan.shape, self.plan.environment_id),
             self.plan.after,
             self.plan.as_of,
             day if AS_OF_DAY_BIND in statement.binds else "",
@@ -236,6 +246,8 @@ class _Reading:
         statement = write(self.shape, self.dialect_name, self.nulls)
         values = {LIMIT_BIND: self.limit, OFFSET_BIND: self.skip}
         row = self._run(statement, values).one()
+        if ends_with_key(self.shape) and not self.is_halved:
+            self.last_key = row[2]
         return row[0], row[1]
 
     def told(self) -> Mapping[str, Claim]:
@@ -249,7 +261,7 @@ class _Reading:
         page = rows_statement(self.shape, self.dialect_name, None)
         if not self._changed(page.tables):
             return {}
-        return dict.fromkeys(self.shape.streams, Claim(Verdict(State.UNKNOWN, PAST_REVISION)))
+        return dict.fromkeys(self.plan.shape.streams, Claim(Verdict(State.UNKNOWN, PAST_REVISION)))
 
     def count(self) -> int:
         """All rows of the question, before top and skip."""
@@ -259,20 +271,32 @@ class _Reading:
     def next_token(self, row_count: int) -> str | None:
         """The token of the next page, if this one is full and more rows follow."""
         left = None if self.left is None else self.left - row_count
-        if row_count < self.limit or left == 0 or not self.shape.page_rows:
+        if row_count < self.limit or left == 0 or not self.plan.shape.page_rows:
             return None
-        write = past_edge_statement if self.is_halved else edge_statement
-        statement = write(self.shape, self.dialect_name, self.nulls)
-        edge = self._run(statement, {OFFSET_BIND: self.skip + row_count - 1}).all()
-        if len(edge) < 2:
+        edge = self._edge(self.skip + row_count - 1)
+        if edge is None:
             return None
         # SQLite gives moments as their text, which sorts as they do.
         told = note_claims(self.freshness)
-        cursor = Cursor(tuple(edge[0]), left, self.as_of, self.revision, told)
+        cursor = Cursor(edge, left, self.as_of, self.revision, told)
         secret = _secret_of(self.connection, self.plan)
         return write_token(
             cursor, self.plan.request, environment_id=self.plan.environment_id, secret=secret
         )
+
+    def _edge(self, last: int) -> tuple[Any, ...] | None:
+        """The sort values of the page's last row; None where no row follows.
+
+        last: its place
+        """
+        if self.last_key is not None:
+            behind = edge_statement(self.shape, self.dialect_name, (False,))
+            values = {OFFSET_BIND: 0, **seek_values((self.last_key,))}
+            return (self.last_key,) if self._run(behind, values).first() else None
+        write = past_edge_statement if self.is_halved else edge_statement
+        statement = write(self.shape, self.dialect_name, self.nulls)
+        edge = self._run(statement, {OFFSET_BIND: last}).all()
+        return tuple(edge[0]) if len(edge) == 2 else None
 
     def _is_halved(self) -> bool:
         """Is the dataset's own table read in order, and has it changed since the revision?"""
@@ -289,10 +313,10 @@ class _Reading:
     def _run(self, page: PageStatement, values: dict[str, Any]) -> Any:
         bound: dict[str, Any] = {
             **environment_values(self.plan, self.as_of),
+            **self.form.literals,
+            **(seek_values(self.cursor.values) if self.cursor is not None else {}),
             **values,
         }
-        if self.cursor is not None:
-            bound |= seek_values(self.cursor.values)
         for name in page.computed:
             bound[computed_bind(name)] = orjson.dumps(judge_rows(name, self.lag)).decode()
         statement = page.statement

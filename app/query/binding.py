@@ -39,7 +39,7 @@ from app.query.nodes import (
     Node,
     ast,
 )
-from app.query.searching import bind_search_terms
+from app.query.searching import bind_list_search, bind_search_terms
 
 _COMPARISONS = {
     ast.Eq: "eq",
@@ -252,17 +252,16 @@ class Binder(Names):
         if node.condition is not None:
             rows = self.filter_rows(rows, node.condition)
         if node.search:
-            if isinstance(rows.step, Field):
-                raise NotSupported("$search in a list of texts is not supported")
-            found = bind_search_terms(
-                node.search,
-                rows.dataset,
-                settings=self.settings,
-                scopes=self.scopes,
-                of=rows.name,
-            )
-            rows = self.restrict_rows(rows, found)
+            rows = self.restrict_rows(rows, self.search_rows(rows, node.search))
         return CountOf(Type.INT, rows)
+
+    def search_rows(self, rows: Rows, text: str) -> Expr:
+        """Bind a search in rows, or in members of a list."""
+        if isinstance(rows.step, Field):
+            return bind_list_search(text, rows.name, settings=self.settings)
+        return bind_search_terms(
+            text, rows.dataset, settings=self.settings, scopes=self.scopes, of=rows.name
+        )
 
     def bind_rows(self, node: Node) -> Rows:
         """Bind a path to several rows, or to the members of a list; also a filtered one."""

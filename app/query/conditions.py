@@ -6,7 +6,6 @@ comparison can use an index; below a `not`, or as a value, the comparison is mad
 """
 
 from collections.abc import Callable
-from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import (
@@ -52,8 +51,11 @@ from app.query.expr import (
     Not,
     Quantified,
     Rows,
+    Slot,
+    literal_bound,
 )
 from app.query.frames import DatasetFrame, Sources
+from app.query.literals import FORM_OF
 from app.store.arithmetic import (
     as_double,
     scale_span,
@@ -62,6 +64,7 @@ from app.store.arithmetic import (
     whole_between,
     write_arithmetic,
 )
+from app.store.casts import NumberText, read_text_as
 from app.store.folding import folded_like
 from app.store.json_fields import json_members
 from app.store.jsontext import json_moment
@@ -75,6 +78,7 @@ SQL_TYPES: dict[Type, Any] = {
     Type.DATE: Text(),
     Type.CLOCK: ClockText(),
     Type.SPAN: BigInteger(),
+    Type.GUID: Text(),
     Type.INT: BigInteger(),
     Type.NUMBER: Double(),
     Type.BOOL: Boolean(),
@@ -86,7 +90,7 @@ _ORDERED: dict[str, Callable[[Any, Any], ColumnElement[bool]]] = {
     "lt": lambda left, right: left < right,
     "le": lambda left, right: left <= right,
 }
-_TEXTS = (Type.TEXT, Type.ENUM, Type.DATE, Type.CLOCK)
+_TEXTS = (Type.TEXT, Type.ENUM, Type.DATE, Type.CLOCK, Type.GUID)
 
 
 def write_condition(expr: Expr, frame: DatasetFrame) -> ColumnElement[bool]:
@@ -151,12 +155,10 @@ def _write_reckoned(expr: Expr, frame: DatasetFrame) -> ColumnElement[Any]:
 def _write_literal(literal: Literal) -> ColumnElement[Any]:
     if literal.value is None:
         return null()
-    value = literal.value
-    if literal.type is Type.DATE and not isinstance(value, str):
-        value = value.isoformat()
-    if isinstance(value, Decimal):
-        value = float(value)
-    return bindparam(None, value, type_=SQL_TYPES[literal.type], unique=True)
+    kind = SQL_TYPES[literal.type]
+    if isinstance(literal, Slot):
+        return bindparam(literal.name, type_=kind)
+    return bindparam(None, literal_bound(literal), type_=kind, unique=True)
 
 
 def _write_constant(value: bool) -> ColumnElement[bool]:
@@ -215,7 +217,9 @@ def _write_among(expr: Among, frame: DatasetFrame, *, exact: bool) -> ColumnElem
 def _write_holds(expr: Holds, frame: DatasetFrame, *, exact: bool) -> ColumnElement[bool]:
     word = bindparam(None, expr.word, type_=Text(), unique=True)
     found = [
-        ContainsText(folded_like(write_value(field, frame), is_plain=expr.is_plain), word)
+        ContainsText(
+            folded_like(write_value(field, frame), expr.word, is_plain=expr.is_plain), word
+        )
         for field in expr.fields
     ]
     return or_(*(func.coalesce(one, false()) for one in found)) if exact else or_(*found)
@@ -251,6 +255,8 @@ def _write_case(expr: Case, frame: DatasetFrame) -> ColumnElement[Any]:
 def _write_cast(expr: Cast, frame: DatasetFrame) -> ColumnElement[Any]:
     """A value as another type, spelt as it is in an answer."""
     value = write_value(expr.term, frame)
+    if expr.term.type is Type.TEXT and expr.type is not Type.TEXT:
+        value = read_text_as(FORM_OF[expr.type], value)
     if expr.least is not None and expr.most is not None:
         is_double = expr.term.type is Type.NUMBER
         return whole_between(value, expr.least, expr.most, is_double=is_double)
@@ -261,9 +267,11 @@ def _write_cast(expr: Cast, frame: DatasetFrame) -> ColumnElement[Any]:
             return type_coerce(json_moment(value), Text())
         case Type.SPAN:
             return SpanText(value)
+        case Type.NUMBER:
+            return NumberText(value)
         case Type.INT:
             return as_double(value) if expr.type is Type.NUMBER else cast(value, Text())
-    return type_coerce(value, Text())
+    return type_coerce(value, SQL_TYPES[expr.type])
 
 
 def _write_call(expr: Call, frame: DatasetFrame) -> ColumnElement[Any]:
@@ -299,7 +307,7 @@ def _select_rows(
 
     unless: rows for which the condition is not true, instead of those for which it is
     """
-    inner, sources, conditions = _open_rows(rows, frame)
+    inner, sources, conditions = open_rows(rows, frame)
     if rows.where is not None:
         conditions.append(write_condition(rows.where, inner))
     if condition is not None:
@@ -311,7 +319,7 @@ def _select_rows(
     return select(shown).select_from(clause).where(*conditions).correlate_except(clause)
 
 
-def _open_rows(
+def open_rows(
     rows: Rows, frame: DatasetFrame
 ) -> tuple[DatasetFrame, Sources | FromClause, list[ColumnElement[bool]]]:
     """The frame that conditions on rows are written against, where they come from, and which."""

@@ -379,4 +379,5 @@ def _digest(plan: Plan) -> str:
         request.timezone,
         sorted(request.aliases.items()),
     )
-    return hashlib.sha256(repr(asked).encode()).hexdigest()[:20]
+    lists = tuple(name for name in request.select if name.endswith(")"))
+    return hashlib.sha256(repr((*asked, *lists)).encode()).hexdigest()[:20]

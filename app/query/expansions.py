@@ -35,19 +35,21 @@ def _make_expansion(
             hint=f"Did you mean {near[0]}?" if near else None,
         )
     _check_rows(navigation, expand)
+    question = question.with_aliases(expand.aliases)
     target = question.allowed_dataset(navigation.target)
     target = question.with_computed(target, expand.compute)
+    fields = question.selected_fields(target, expand.select)
     return Expansion(
         navigation,
         target,
-        question.selected_fields(target, expand.select),
+        fields,
         make_expansions(question, target, expand.expand, depth=depth + 1),
         where=question.bind_rows(target, expand.where, expand.search),
         order=question.bind_total_order(target, expand.order) if navigation.many else (),
         top=expand.top,
         skip=expand.skip,
         count_name=expand.count_name,
-        computed=question.computed_in(target),
+        computed=question.computed_in(target, fields),
     )
 
 

@@ -5,6 +5,7 @@ Names are already catalog fields, literals already Python values. Long `and`/`or
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 from app.catalog.fields import Dataset, Enumeration, Field, Navigation, Type
@@ -29,6 +30,13 @@ class Literal(Expr):
 
 
 @dataclass(frozen=True, slots=True)
+class Slot(Literal):
+    """The place of a literal that is not null; what stands there is bound by this name."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class AsOf(Expr):
     """The moment the question is asked for (`@as_of`, `now()`)."""
 
@@ -49,6 +57,14 @@ class Column(Expr):
     def enumeration(self) -> Enumeration | None:
         """The closed list of words it holds, if any."""
         return self.field.enumeration
+
+
+def literal_bound(literal: Literal) -> Any:
+    """The value of a literal as it is bound to a statement."""
+    value = literal.value
+    if literal.type is Type.DATE and not isinstance(value, str):
+        return value.isoformat()
+    return float(value) if isinstance(value, Decimal) else value
 
 
 def own_column(field: Field) -> Column:
@@ -142,7 +158,7 @@ class Holds(Expr):
     word: folded; is_plain: it was written in ASCII
     """
 
-    fields: tuple[Column, ...]
+    fields: tuple["Column | Element", ...]
     word: str
     is_plain: bool
 
@@ -190,6 +206,21 @@ class CountOf(Expr):
     """How many there are; never null."""
 
     rows: Rows
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen(Expr):
+    """Members of a list: which, in what order, and how many of them.
+
+    descends: for each term of the order, whether it does
+    top: None for all
+    """
+
+    rows: Rows
+    order: tuple[Expr, ...] = ()
+    descends: tuple[bool, ...] = ()
+    top: int | None = None
+    skip: int = 0
 
 
 def parts_of(expr: Expr | None) -> Iterator[Expr]:

@@ -28,11 +28,12 @@ from app.query.expr import (
     Literal,
     Negate,
 )
-from app.query.literals import read_span
+from app.query.literals import read_as, read_span
 
 FALSE = Literal(Type.BOOL, False)
 TRUE = Literal(Type.BOOL, True)
 NULL = Literal(Type.NULL, None)
+_SPAN = Literal(Type.SPAN, 0)  # stands for whatever duration a text is beside
 
 NUMBERS = frozenset({Type.INT, Type.NUMBER})
 _PHRASES = {
@@ -44,6 +45,7 @@ _PHRASES = {
     Type.DATE: "a date",
     Type.CLOCK: "a time of day",
     Type.SPAN: "a duration",
+    Type.GUID: "a GUID",
     Type.ENUM: "a word of a closed list",
     Type.OPEN: "an object",
     Type.TEXTS: "a list of texts",
@@ -215,6 +217,8 @@ def _hint_for(left: Expr, right: Expr) -> str | None:
         return "Write the moment, such as 2025-01-31T00:00:00Z, or date(...) of the date-time."
     if Type.TEXT not in types:
         return None
+    if Type.GUID in types:
+        return "A key is written in single quotes."
     if Type.TIME in types:
         return "A date-time is written without quotes: 2025-01-31T00:00:00Z."
     if Type.DATE in types:
@@ -237,6 +241,7 @@ def calculate(operator: str, left: Expr, right: Expr) -> Expr:
     Raises: TypeMismatch
     Source: OData URL Conventions 4.01, section 5.1.1.2
     """
+    left, right = _fit_span(left, right), _fit_span(right, left)
     if _TIMES & {left.type, right.type}:
         return _calculate_times(operator, left, right)
     for side in (left, right):
@@ -247,6 +252,13 @@ def calculate(operator: str, left: Expr, right: Expr) -> Expr:
         return NULL
     whole = left.type is right.type is Type.INT and operator != "divby"
     return Arithmetic(Type.INT if whole else Type.NUMBER, operator, left, right)
+
+
+def _fit_span(text: Expr, beside: Expr) -> Expr:
+    """A constant text beside a moment, day or duration is a duration without its type."""
+    if isinstance(text, Literal) and text.type is Type.TEXT and beside.type in _TIMES:
+        return read_span(text.value)
+    return text
 
 
 _TIMES = frozenset({Type.TIME, Type.DATE, Type.SPAN})
@@ -306,6 +318,10 @@ def call_function(row: Function, arguments: Sequence[Expr]) -> Expr:
     if not most - row.optional <= len(arguments) <= most:
         wanted = f"{most - row.optional} to {most}" if row.optional else str(most)
         raise TypeMismatch(f"{row.name} takes {wanted} values, not {len(arguments)}")
+    arguments = [
+        fit_word(argument, _SPAN) if types == (Type.SPAN,) else argument
+        for argument, types in zip(arguments, row.arguments, strict=False)
+    ]
     for number, (argument, types) in enumerate(zip(arguments, row.arguments, strict=False), 1):
         if argument.type not in (*types, Type.NULL):
             phrases = " or ".join(_PHRASES[t] for t in types)
@@ -334,6 +350,8 @@ def choose_value(conditions: Sequence[Expr], values: Sequence[Expr]) -> Expr:
     Raises: TypeMismatch, NotSupported
     Source: OData URL Conventions 4.01, section 5.1.1.11.1
     """
+    if any(value.type is Type.SPAN for value in values):
+        values = [fit_word(value, _SPAN) for value in values]
     kinds = {value.type for value in values} - {Type.NULL}
     for value in values:
         if isinstance(value, Literal) and isinstance(value.value, tuple):
@@ -367,6 +385,7 @@ _EDM_TYPES = {
     "Edm.Date": Type.DATE,
     "Edm.TimeOfDay": Type.CLOCK,
     "Edm.Duration": Type.SPAN,
+    "Edm.Guid": Type.GUID,
 }
 
 
@@ -382,16 +401,27 @@ def cast_value(term: Expr, name: str) -> Expr:
     if isinstance(term, Literal) and isinstance(term.value, tuple):
         raise TypeMismatch(f"{tell_expression(term)} stands beside no field of such words")
     _refuse_infinite(term)
+    least, most = _WHOLE_BOUNDS.get(name, (None, None))
+    if term.type is Type.TEXT and target is not Type.TEXT:
+        return _cast_text(term, target, least=least, most=most)
     if target is Type.INT and term.type in NUMBERS:
-        least, most = _WHOLE_BOUNDS[name]
         return Cast(Type.INT, term, least, most)
     if target is term.type:
         return term
     if target is Type.NUMBER and term.type is Type.INT:
         return Cast(Type.NUMBER, term)
-    if target is not Type.TEXT or term.type in {Type.NUMBER, Type.OPEN, Type.TEXTS}:
+    if target is not Type.TEXT or term.type in {Type.OPEN, Type.TEXTS}:
         raise NotSupported(f"{tell_type(term)}; it cannot be cast to {name}")
     return Cast(Type.TEXT, term)
+
+
+def _cast_text(term: Expr, target: Type, *, least: int | None, most: int | None) -> Expr:
+    """A text read as a value; a constant is read at once."""
+    if not isinstance(term, Literal):
+        return Cast(target, term, least, most)
+    read = read_as(target, term.value)
+    fits = least is None or most is None or read.value is None or least <= read.value <= most
+    return read if fits else NULL
 
 
 def is_of(term: Expr, name: str) -> Expr:

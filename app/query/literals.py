@@ -10,7 +10,8 @@ from app.catalog.fields import Type
 from app.learning.times import parse_time
 from app.query.expr import Literal
 from app.query.nodes import Node, ast
-from app.store.spans import LONGEST_SPAN
+from app.store.casts import read_form
+from app.store.spans import LONGEST_SPAN, moment_at
 
 EARLIEST = Literal(Type.TIME, datetime.min.replace(tzinfo=UTC))
 LATEST = Literal(Type.TIME, datetime.max.replace(tzinfo=UTC))
@@ -25,6 +26,17 @@ _DURATION = re.compile(
 )
 _UNITS = (("days", 86400), ("hours", 3600), ("minutes", 60), ("seconds", 1))
 _UNKNOWN_LITERALS = frozenset({"binary", "geography", "geometry"})
+# How texts are read as values of these types, in `app/store/casts.py`.
+FORM_OF = {
+    Type.INT: "whole",
+    Type.NUMBER: "number",
+    Type.BOOL: "flag",
+    Type.TIME: "moment",
+    Type.DATE: "day",
+    Type.CLOCK: "clock",
+    Type.SPAN: "span",
+    Type.GUID: "guid",
+}
 
 
 def read_literal(node: Node) -> Literal:
@@ -52,7 +64,7 @@ def read_literal(node: Node) -> Literal:
         case ast.Duration():
             return read_span(node.val)
         case ast.GUID():
-            raise TypeMismatch("no field here is a GUID", hint="Write the key in single quotes.")
+            return Literal(Type.GUID, node.val.lower())
     raise TypeMismatch("a value is expected here, not an expression")
 
 
@@ -64,6 +76,18 @@ def read_word(enumeration: str, text: str) -> Literal:
     if enumeration.lower() in _UNKNOWN_LITERALS:
         raise NotSupported(f"{enumeration.lower()} literals are not supported here")
     return Literal(Type.ENUM, (enumeration, text))
+
+
+def read_as(kind: Type, text: str) -> Literal:
+    """A text as a value of this type; null where it is none.
+
+    Source: OData URL Conventions 4.01, section 5.1.1.10.1
+    """
+    value = read_form(FORM_OF[kind], text)
+    if kind is Type.TIME and value is not None:
+        value = moment_at(value)
+        value = None if value is None else parse_time(value)
+    return Literal(Type.NULL if value is None else kind, value)
 
 
 def read_text(text: str) -> Literal:

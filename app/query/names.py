@@ -97,8 +97,7 @@ class Names:
         if way and way[-1] == ATTRIBUTES:
             last = f"{way.pop()}/{last}"
         if start is not None and isinstance(start.step, Field):
-            name = next((name for name, rows in self.variables.items() if rows is start), "$this")
-            raise UnknownField(f"{name} is a text; it has no fields")
+            self.refuse_member(start)
         dataset = self.follow_all(start, way)
         field = dataset.field(last)
         if field is not None and self.may_see(field.scope):
@@ -216,6 +215,8 @@ class Names:
         start, names = self.read_path(node)
         if not names:
             raise TypeMismatch("a row is not several; any, all and $count need a path to several")
+        if start is not None and isinstance(start.step, Field):
+            self.refuse_member(start)
         *way, last = names
         dataset = self.follow_all(start, way)
         step: Navigation | Field | None = dataset.navigation(last)
@@ -276,6 +277,11 @@ class Names:
         """Say that a row is no value."""
         word = node.name if isinstance(node, ast.Identifier) else "$it"
         raise NotSupported(f"{word} on its own is not supported here")
+
+    def refuse_member(self, rows: Rows) -> NoReturn:
+        """Say that the members of a list have no fields."""
+        name = next((name for name, known in self.variables.items() if known is rows), "$this")
+        raise UnknownField(f"{name} is a text; it has no fields")
 
     def refuse_name(self, dataset: Dataset, name: str) -> NoReturn:
         """Say that a dataset has no such field, and which is near."""

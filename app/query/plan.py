@@ -11,7 +11,7 @@ from typing import Any
 
 from app.access.principal import Principal
 from app.base.config import Settings
-from app.base.errors import BadOption, NotSupported
+from app.base.errors import BadOption
 from app.base.facts import PlanMade
 from app.base.observe import observe
 from app.catalog.fields import Dataset, Field, Rollup, Type
@@ -190,17 +190,23 @@ def _make_shape(question: Question) -> Shape:
             fields=(*fields, *group, *(f for o in outputs for f in (o.field, o.by) if f)),
             expansions=expansions,
             datasets=question.datasets,
-            read=(*(by for by, _ in order), *conditions, *question.computed_in(dataset)),
+            read=(*(by for by, _ in order), *conditions, *question.computed_in(dataset, fields)),
         ),
         page_rows=_count_page_rows(question),
         rollup=choose_rollup(dataset, where, group=group, outputs=outputs),
     )
 
 
+_PAST_HINT = (
+    "Leave as_of out; what was said of streams at a moment is told by"
+    " GET /v1/completeness/history?as_known_at= and by the set CompletenessHistory."
+)
+
+
 def _check_past(dataset: Dataset, expansions: tuple[Expansion, ...]) -> None:
     """Refuse a past revision of what is not kept by revisions."""
     if dataset.table is None or dataset.table.name not in PAST:
-        raise NotSupported(f"{dataset.name} has no past revisions", target="as_of")
+        raise BadOption(f"{dataset.name} has no past revisions", hint=_PAST_HINT, target="as_of")
     for expansion in expansions:
         _check_past(expansion.dataset, expansion.expansions)
 

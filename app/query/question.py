@@ -1,8 +1,10 @@
 """Question: a request with all it is judged by; names are looked up and expressions bound here."""
 
 from collections.abc import Iterable
+from copy import copy
 from dataclasses import replace
 from difflib import get_close_matches
+from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import ColumnElement
@@ -16,12 +18,15 @@ from app.query.conditions import write_value
 from app.query.expr import AsOf, Both, Column, CountOf, Expr, Literal, own_column
 from app.query.filters import bind_compute, bind_filter, bind_order
 from app.query.frames import DatasetFrame
+from app.query.lists import list_fields
 from app.query.request import Request
 from app.query.searching import bind_search_terms
 from app.store.arithmetic import whole_between
 
 _APART = {"key", "aliases", "after", "as_of", "revision", "demand"}
 _PLAIN = tuple(name for name in Request.__dataclass_fields__ if name not in _APART)
+# All that shapes a plan of the settings: doors with the same limits find one another's plans.
+_limits_of = attrgetter(*(name for name in Settings.model_fields if name.startswith("limit_")))
 
 
 class Question:
@@ -62,7 +67,7 @@ class Question:
             tuple(request.aliases.items()),
             request.demand.until_complete,
             scopes,
-            id(settings),
+            _limits_of(settings),
             id(datasets),
         )
 
@@ -81,6 +86,16 @@ class Question:
         if dataset.scope not in self.scopes:
             raise ScopeMissing(f"{dataset.name} needs a key with scope {dataset.scope!r}")
         return dataset
+
+    def with_aliases(self, aliases: tuple[tuple[str, str], ...]) -> "Question":
+        """The same question, in a part of which further aliases are known."""
+        if not aliases:
+            return self
+        inner = copy(self)
+        own = {name.removeprefix("@"): text for name, text in aliases}
+        known = {name.removeprefix("@"): text for name, text in self.request.aliases.items()}
+        inner.request = replace(self.request, aliases=known | own)
+        return inner
 
     def with_computed(self, dataset: Dataset, text: str) -> Dataset:
         """A dataset with the columns of a `$compute` among its fields.
@@ -132,10 +147,11 @@ class Question:
             weights=self.weights_of(dataset),
         )
 
-    def computed_in(self, dataset: Dataset) -> tuple[Expr, ...]:
-        """What the computed columns of a dataset are made from."""
+    def computed_in(self, dataset: Dataset, shown: Iterable[Field] = ()) -> tuple[Expr, ...]:
+        """What the computed columns of a dataset, and of what is shown of it, are made from."""
         known = self._computed
-        return tuple(known[id(field)][0] for field in dataset.fields if id(field) in known)
+        read = {id(field): field for field in (*dataset.fields, *shown)}
+        return tuple(known[identity][0] for identity in read if identity in known)
 
     def bind_condition(self, dataset: Dataset, text: str) -> Expr:
         """A condition over rows of a dataset.
@@ -226,7 +242,17 @@ class Question:
         limit = self.settings.limit_select
         if len(names) > limit:
             raise TooComplex(f"$select names {len(names)} fields; at most {limit}")
-        return tuple(field_named(dataset, name, self.scopes) for name in dict.fromkeys(names))
+        found: list[Field] = []
+        for name in dict.fromkeys(names):
+            if name.endswith(")"):
+                chosen, shown, count = list_fields(dataset, name, self.binder(dataset))
+                self._computed[id(shown)] = (chosen, 0)
+                found += [shown] if count is None else [count, shown]
+            else:
+                found.append(field_named(dataset, name, self.scopes))
+        if len({field.name for field in found}) < len(found):
+            raise BadOption("a list is selected more than once", target="$select")
+        return tuple(found)
 
 
 def _computed_field(name: str, expr: Expr) -> Field:

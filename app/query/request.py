@@ -22,6 +22,7 @@ class Expand:
 
     where, order, top, skip: which of several rows, in the words of $filter and $orderby
     compute: columns to be reckoned, as $compute has them; search: as $search has it
+    aliases: values of @parameters that are known in here only, each with its name
     count_name: beside several rows, a member of this name says how many there are before top
         and skip; empty for none
     """
@@ -36,6 +37,7 @@ class Expand:
     count_name: str = ""
     compute: str = ""
     search: str = ""
+    aliases: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,7 @@ class Aggregate:
 class Request:
     """A question about one dataset.
 
-    select: field names; empty means all
+    select: field names, those of lists with options: `tags($top=3)`; empty means all
     where: condition in the expression language of $filter
     search: words that rows must hold, in the language of $search
     compute: columns to be reckoned, as `expression as name, ...`; select, where and order may name

@@ -1,6 +1,6 @@
 """Orders as SQL: what rows are sorted by, and which rows are behind a place in that order."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import ColumnElement, Text, and_, bindparam, case, cast, false, literal_column, or_
@@ -10,7 +10,7 @@ from app.catalog.fields import Dataset, Type
 from app.query.conditions import write_value
 from app.query.expr import Column, Expr
 from app.query.frames import DatasetFrame
-from app.store.words import PlainText
+from app.store.words import PlainText, Unindexed
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +51,11 @@ def within_64_bits(value: ColumnElement[Any]) -> ColumnElement[Any]:
     return cast(case((value < least, least), (value > most, most), else_=value), BigInteger())
 
 
+def unindexed_term(term: Sorted) -> Sorted:
+    """The same term, for which no index is walked: what is few is looked up, then sorted."""
+    return replace(term, value=Unindexed(term.value))
+
+
 def order_term(term: Sorted) -> ColumnElement[Any]:
     """Null is the lowest value (URL Conventions 5.1.3)."""
     value = PlainText(term.value) if is_text_term(term) else term.value
@@ -62,7 +67,7 @@ def order_term(term: Sorted) -> ColumnElement[Any]:
 
 def is_text_term(term: Sorted) -> bool:
     """Is it compared as plain text, whatever the database's collation?"""
-    return term.type in {Type.TEXT, Type.ENUM, Type.DATE, Type.CLOCK}
+    return term.type in {Type.TEXT, Type.ENUM, Type.DATE, Type.CLOCK, Type.GUID}
 
 
 def seek_rows(order: list[Sorted], nulls: tuple[bool, ...]) -> ColumnElement[bool]:

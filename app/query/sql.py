@@ -28,11 +28,20 @@ from sqlalchemy.types import BigInteger
 
 from app.catalog.fields import Field, Type
 from app.query.conditions import write_condition
+from app.query.expr import Column
 from app.query.frames import DatasetFrame, Sources
+from app.query.narrowing import split_narrow
 from app.query.numbers import write_numbers
 from app.query.plan import Shape
 from app.query.rollups import rolled_dataset
-from app.query.sorting import Sorted, order_term, seek_rows, sort_term, within_64_bits
+from app.query.sorting import (
+    Sorted,
+    order_term,
+    seek_rows,
+    sort_term,
+    unindexed_term,
+    within_64_bits,
+)
 from app.query.stage_rows import Setting, open_stage
 from app.query.stages import Stage
 from app.query.streams import Expansion
@@ -51,6 +60,7 @@ from app.store.jsontext import (
 from app.store.past import tables_read
 from app.store.spans import SpanText
 from app.store.statement import Statement, compile_statement
+from app.store.words import Unindexed
 
 LIMIT_BIND, OFFSET_BIND = "page_limit", "page_offset"
 
@@ -82,24 +92,40 @@ def rows_statement(
     """One page of rows as JSON.
 
     nulls: for a page after the first, which of the cursor's values are null
-    Shape:  one row: (objects joined by commas, how many)
+    Shape:  one row: (objects joined by commas, how many), and where the order is that of a number
+        as key, the greatest of them
     """
-    if sorts_by_key(shape):
+    if sorts_by_key(shape) and not _sorts_few(shape):
         rows = make_rows(shape, dialect_name)
-        text = rows.write_text()
-        page = page_of(restrict_rows(select(text.label("j")), rows, nulls=nulls))
+        page = page_of(restrict_rows(select(*_written(shape, rows)), rows, nulls=nulls))
     else:
         rows = make_rows(shape, dialect_name, filtered=False)
         picked = _picked_keys(shape, rows.sources, dialect_name, nulls=nulls)
-        text = rows.write_text()
+        written = _written(shape, rows)
         rows.conditions.extend(
             [rows.sources.root.environment_condition(), _key_column(rows.sources).in_(picked)]
         )
-        page = restrict_rows(select(text.label("j")), rows, nulls=None).limit(
+        page = restrict_rows(select(*written), rows, nulls=None).limit(
             bindparam(LIMIT_BIND, type_=BigInteger())
         )
     joined = page.subquery("page")
-    return compile_page(join_rows(joined.c.j, joined), rows.sources, dialect_name)
+    whole = join_rows(joined.c.j, joined, key=joined.c.get("k"))
+    return compile_page(whole, rows.sources, dialect_name)
+
+
+def _written(shape: Shape, rows: "_Rows") -> list[ColumnElement[Any]]:
+    """The text of each row, and its key where that alone tells the page's end."""
+    text = rows.write_text().label("j")
+    return [text, rows.order[0].value.label("k")] if ends_with_key(shape) else [text]
+
+
+def ends_with_key(shape: Shape) -> bool:
+    """Is the greatest key of a page its place in the order?"""
+    if shape.is_grouped or shape.stage is not None or len(shape.order) != 1:
+        return False
+    by, descending = shape.order[0]
+    is_own = isinstance(by, Column) and not by.path and (by.field.name,) == shape.dataset.key
+    return is_own and not descending and by.type is Type.INT
 
 
 def sorts_by_key(shape: Shape) -> bool:
@@ -107,6 +133,13 @@ def sorts_by_key(shape: Shape) -> bool:
     if shape.is_grouped or shape.dataset.table is None or len(shape.dataset.key) > 1:
         return True
     return len(shape.order) == 1
+
+
+def _sorts_few(shape: Shape) -> bool:
+    """Are a few rows looked up, then sorted?"""
+    if shape.is_grouped or shape.dataset.table is None or len(shape.dataset.key) != 1:
+        return False
+    return shape.stage is None and bool(split_narrow(shape.dataset, shape.where)[0])
 
 
 def _picked_keys(
@@ -210,7 +243,7 @@ def make_rows(shape: Shape, dialect_name: str, *, filtered: bool = True, source:
     ]
     return _Rows(
         sources,
-        order,
+        [unindexed_term(term) for term in order] if _sorts_few(shape) else order,
         conditions,
         lambda: row_text(*_row_pairs(sources.root, shape.fields, shape.expansions)),
     )
@@ -329,10 +362,12 @@ def _make_groups(shape: Shape, dialect_name: str) -> _Rows:
 
 
 def _conditions(shape: Shape, sources: Sources) -> list[ColumnElement[bool]]:
-    conditions = list(sources.conditions)
-    if shape.where is not None:
-        conditions.append(write_condition(shape.where, sources.root))
-    return conditions
+    """What rows must fulfil; where a term finds few of them, no index is walked for another."""
+    narrow, others = split_narrow(shape.dataset, shape.where)
+    written = [write_condition(term, sources.root) for term in (*narrow, *others)]
+    if narrow:
+        written[len(narrow) :] = [Unindexed(term) for term in written[len(narrow) :]]
+    return [*sources.conditions, *written]
 
 
 # JSON
@@ -407,7 +442,10 @@ def _counted_rows(frame: DatasetFrame, expansion: Expansion) -> ColumnElement[An
 def _expanded_rows(frame: DatasetFrame, expansion: Expansion) -> ColumnElement[Any]:
     """The rows behind a navigation as a JSON list: a subquery on the row it starts from."""
     inner, conditions = _rows_behind(frame, expansion)
-    order = [sort_term(expr, inner.root, descending=descends) for expr, descends in expansion.order]
+    order = [
+        unindexed_term(sort_term(expr, inner.root, descending=descends))
+        for expr, descends in expansion.order
+    ]
     text = row_text(*_row_pairs(inner.root, expansion.fields, expansion.expansions))
     rows = select(text.label("j")).select_from(inner.clause).where(*conditions)
     rows = rows.order_by(*(order_term(term) for term in order))

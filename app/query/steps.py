@@ -39,6 +39,7 @@ _NOT_OFFERED = (
     "ancestors",
     "descendants",
     "expand",
+    "from",
     "join",
     "nest",
     "outerjoin",

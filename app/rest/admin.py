@@ -12,7 +12,13 @@ from app.base.clock import now
 from app.base.outbound import check_url
 from app.http.caller import Administrator, Caller, Config, OpenStore, RawBody, Reader
 from app.http.stream import json_response
-from app.intake.sources import add_source, list_sources, rotate_key, seal_source
+from app.intake.sources import (
+    add_source,
+    list_sources,
+    rotate_key,
+    seal_source,
+    set_evidence_url,
+)
 from app.learning.contracts import Contract
 from app.learning.modules import STREAM_NAMES
 from app.ledger.streams import (
@@ -24,6 +30,7 @@ from app.ledger.streams import (
 )
 from app.rest.schemas import (
     ContractBody,
+    EvidenceUrlBody,
     KeyBody,
     ListAfter,
     ListLimit,
@@ -145,8 +152,8 @@ def post_source(
 ) -> Response:
     """Register a source; its secret is told this once."""
     wanted = read_shape(SourceBody, body, headers=request.headers, settings=settings)
-    if wanted.endpoint is not None:
-        check_url(wanted.endpoint, settings)
+    for url in filter(None, (wanted.endpoint, wanted.evidence_url)):
+        check_url(url, settings)
     with transaction(store) as connection:
         made = add_source(
             connection,
@@ -155,12 +162,32 @@ def post_source(
             kind=wanted.kind,
             takes_occurred_at=wanted.takes_occurred_at,
             endpoint=wanted.endpoint,
+            evidence_url=wanted.evidence_url,
             streams=STREAM_NAMES if wanted.streams is None else wanted.streams,
             contract=Contract(**(wanted.contract.terms() if wanted.contract else {})),
             actor=caller.key,
         )
     told = {"source": made.source, "key_id": made.key_id, "secret": made.secret}
     return json_response(told, status=201)
+
+
+@router.put("/sources/{source}/evidence-url", openapi_extra=body_of("EvidenceUrlBody"))
+def put_evidence_url(
+    request: Request,
+    source: str,
+    caller: Administrator,
+    store: OpenStore,
+    settings: Config,
+    body: RawBody,
+) -> Response:
+    """Say where a source is asked which events it made, or that it is asked no more."""
+    wanted = read_shape(EvidenceUrlBody, body, headers=request.headers, settings=settings)
+    if wanted.evidence_url:
+        check_url(wanted.evidence_url, settings)
+    url = wanted.evidence_url or None
+    with transaction(store) as connection:
+        set_evidence_url(connection, caller.environment_id, source, url, actor=caller.key)
+    return json_response({"source": source, "evidence_url": url})
 
 
 @router.post("/sources/{source}/keys", status_code=201, openapi_extra=body_of("SourceKeyBody"))

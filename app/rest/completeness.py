@@ -3,6 +3,7 @@
 from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Annotated, Any, Literal
+from urllib.parse import quote
 
 from fastapi import APIRouter, Query, Request
 from pydantic import AwareDatetime
@@ -17,18 +18,18 @@ from app.learning.modules import STREAM_NAMES
 from app.ledger.books import read_books
 from app.ledger.defects import (
     DefectFacts,
-    find_missing,
     list_all_defects,
     list_intervals,
     waive_defect,
 )
 from app.ledger.facts import Freshness, Lag, StreamLag, freshness_of, read_lag
 from app.ledger.history import read_history
+from app.ledger.lacking import MISSING_SHOWN, find_missing
 from app.ledger.receipts import Receipt, look_back, open_claim
 from app.ledger.rows import describe_assurance
 from app.ledger.watch import recount_environment
 from app.query.changes import count_changes
-from app.rest.schemas import ListLimit, WaiverBody, body_of, read_shape
+from app.rest.schemas import ListAfter, ListLimit, WaiverBody, body_of, read_shape
 from app.store.alarms import list_open_alarms
 from app.store.engine import Store, snapshot, transaction
 from app.store.instance import signing_secret
@@ -41,6 +42,7 @@ StreamNames = Annotated[
 OneStream = Annotated[str, Query(max_length=40, description="Only this stream.")]
 SourceName = Annotated[str, Query(max_length=200, description="Only this source.")]
 Moment = Annotated[AwareDatetime | None, Query(description="RFC 3339, with offset.")]
+NoRevision = Annotated[str, Query(max_length=40, description="Refused: lag is judged now.")]
 AfterNumber = Annotated[int, Query(ge=0, description="Only items behind this one.")]
 
 
@@ -57,11 +59,19 @@ def get_ingestion_lag(
     stream: StreamNames = "",
     source: SourceName = "",
     at: Moment = None,
+    as_of: NoRevision = "",
 ) -> Response:
     """How far each stream is and what may be said of it: per module type, and per source.
 
     `at` asks what is known now of the data up to that moment.
     """
+    if as_of:
+        raise BadOption(
+            "lag is judged now, and no revision has one of its own",
+            hint="Use at= for a moment of the data; GET /v1/completeness/history?as_known_at="
+            " tells what was said then.",
+            target="as_of",
+        )
     names = _read_names(stream)
     with snapshot(store, limit_s=settings.limit_query_s) as connection:
         lag = read_lag(connection, caller.environment_id, now=now(), end_at=at, streams=names)
@@ -138,17 +148,33 @@ def get_defects(
 
 
 @router.get("/ingestion/defects/{defect_id}/missing")
-def get_missing(defect_id: int, caller: Reader, store: OpenStore) -> Response:
+def get_missing(
+    defect_id: int,
+    caller: Reader,
+    store: OpenStore,
+    limit: ListLimit = MISSING_SHOWN,
+    after: ListAfter = "",
+) -> Response:
     """The very events that a defect lacks, as far as they are known."""
     with snapshot(store) as connection:
-        missing = find_missing(connection, caller.environment_id, defect_id)
+        missing = find_missing(
+            connection, caller.environment_id, defect_id, limit=limit, after=after
+        )
+    following = None
+    if missing.has_more:
+        behind = quote(missing.named[-1][0], safe="")
+        following = f"/v1/ingestion/defects/{defect_id}/missing?limit={limit}&after={behind}"
     told = {
         "defect": _plain(missing.defect),
         "element": missing.element,
         "named": [{"id": name, "element": element} for name, element in missing.named],
+        "surplus": [{"id": name, "element": element} for name, element in missing.surplus],
         "stuck": [{"id": name, "disposition": fate} for name, fate in missing.stuck],
+        "inquiry": missing.inquiry,
+        "next": following,
     }
-    return json_response(told)
+    headers = {"Link": f'<{following}>; rel="next"'} if following else {}
+    return json_response(told, headers=headers)
 
 
 @router.post("/ingestion/defects/{defect_id}/waive", openapi_extra=body_of("WaiverBody"))

@@ -24,6 +24,7 @@ from app.ledger.buckets import fold_buckets
 from app.ledger.heartbeats import StreamBeat, hear_source
 from app.ledger.manifests import Declaration, declare_intervals
 from app.ledger.missing import Split, compare_splits, find_declared, name_missing
+from app.ledger.names import keep_told
 from app.rest.schemas import (
     ElementsBody,
     HeartbeatBody,
@@ -103,6 +104,16 @@ def post_elements(
         else:
             names = [(event.id, event.digest) for event in told.events]
             answer = name_missing(connection, caller.environment_id, interval, names)
+    if told.events and answer["missing"]:
+        lacking = set(answer["missing"])
+        with transaction(store) as connection:
+            keep_told(
+                connection,
+                caller.environment_id,
+                interval,
+                [(event.id, event.digest) for event in told.events if event.id in lacking],
+                now=now(),
+            )
     return json_response(answer)
 
 

@@ -167,8 +167,15 @@ class SourceBody(Shape):
     kind: Words = "push"
     takes_occurred_at: StrictBool = False
     endpoint: str | None = Field(default=None, max_length=2000)
+    evidence_url: str | None = Field(default=None, max_length=2000)
     streams: list[Words] | None = Field(default=None, max_length=100)
     contract: ContractBody | None = None
+
+
+class EvidenceUrlBody(Shape):
+    """Where a source is asked which events it made; null lets it be asked no more."""
+
+    evidence_url: str | None = Field(max_length=2000)
 
 
 class RebuildBody(Shape):
@@ -282,6 +289,7 @@ BODIES: tuple[type[Shape], ...] = (
     KeyBody,
     SourceBody,
     SourceKeyBody,
+    EvidenceUrlBody,
     ContractBody,
     ManifestBody,
     HeartbeatBody,

@@ -11,69 +11,42 @@ from typing import Any
 from sqlalchemy import BigInteger, Double, String
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
-from sqlalchemy.sql.functions import FunctionElement
 
 from app.store.arithmetic import GREATEST
+from app.store.spelling import SpeltFunction, given_texts
 
 _MILLION = 1_000_000
 
 
-class Percentile(FunctionElement[float]):
+class Percentile(SpeltFunction[float]):
     """The literal share, 0 to 1, and numbers: the value at that share, between its neighbours."""
 
-    inherit_cache = True
     type = Double()
+    postgresql = "percentile_cont({0}) WITHIN GROUP (ORDER BY {1}::double precision)"
+    sqlite = "fullcount_percentile({0}, {1})"
 
 
-@compiles(Percentile)
-def _percentile(element: Percentile, compiler: SQLCompiler, **kw: Any) -> str:
-    share, number = (compiler.process(clause, **kw) for clause in element.clauses)
-    ordered = f"ORDER BY ({number})::double precision"
-    return f"percentile_cont({share}) WITHIN GROUP ({ordered})"
-
-
-@compiles(Percentile, "sqlite")
-def _percentile_sqlite(element: Percentile, compiler: SQLCompiler, **kw: Any) -> str:
-    share, number = (compiler.process(clause, **kw) for clause in element.clauses)
-    return f"fullcount_percentile({share}, {number})"
-
-
-class Deviation(FunctionElement[float]):
+class Deviation(SpeltFunction[float]):
     """The standard deviation of the whole group, to a millionth."""
 
-    inherit_cache = True
     type = Double()
+    postgresql = "(round(stddev_pop(round({0}::numeric, 6)), 6)::double precision)"
+    sqlite = "fullcount_deviation({0})"
 
 
-@compiles(Deviation)
-def _deviation(element: Deviation, compiler: SQLCompiler, **kw: Any) -> str:
-    (number,) = (compiler.process(clause, **kw) for clause in element.clauses)
-    return f"(round(stddev_pop(round(({number})::numeric, 6)), 6)::double precision)"
-
-
-@compiles(Deviation, "sqlite")
-def _deviation_sqlite(element: Deviation, compiler: SQLCompiler, **kw: Any) -> str:
-    (number,) = (compiler.process(clause, **kw) for clause in element.clauses)
-    return f"fullcount_deviation({number})"
-
-
-class Earliest(FunctionElement[Any]):
+class Earliest(SpeltFunction[Any]):
     """Values and moments: the value of the earliest moment; of several, the least value."""
 
-    inherit_cache = True
 
-
-class Latest(FunctionElement[Any]):
+class Latest(SpeltFunction[Any]):
     """Values and moments: the value of the latest moment; of several, the greatest value."""
 
-    inherit_cache = True
 
-
-def _picked(element: FunctionElement[Any], compiler: SQLCompiler, way: str, kw: Any) -> str:
-    value, moment = (compiler.process(clause, **kw) for clause in element.clauses)
+def _picked(element: SpeltFunction[Any], compiler: SQLCompiler, way: str, kw: Any) -> str:
+    value, moment = given_texts(element, compiler, **kw)
     is_text = isinstance(next(iter(element.clauses)).type, String)
-    sorted_value = f'({value}) COLLATE "C"' if is_text else value
-    known = f"({value}) IS NOT NULL AND ({moment}) IS NOT NULL"
+    sorted_value = f'{value} COLLATE "C"' if is_text else value
+    known = f"{value} IS NOT NULL AND {moment} IS NOT NULL"
     ordered = f"ORDER BY {moment} {way}, {sorted_value} {way}"
     return f"(array_agg({value} {ordered}) FILTER (WHERE {known}))[1]"
 
@@ -90,14 +63,12 @@ def _latest(element: Latest, compiler: SQLCompiler, **kw: Any) -> str:
 
 @compiles(Earliest, "sqlite")
 def _earliest_sqlite(element: Earliest, compiler: SQLCompiler, **kw: Any) -> str:
-    value, moment = (compiler.process(clause, **kw) for clause in element.clauses)
-    return f"fullcount_earliest({value}, {moment})"
+    return f"fullcount_earliest({', '.join(given_texts(element, compiler, **kw))})"
 
 
 @compiles(Latest, "sqlite")
 def _latest_sqlite(element: Latest, compiler: SQLCompiler, **kw: Any) -> str:
-    value, moment = (compiler.process(clause, **kw) for clause in element.clauses)
-    return f"fullcount_latest({value}, {moment})"
+    return f"fullcount_latest({', '.join(given_texts(element, compiler, **kw))})"
 
 
 class EarliestOf:
@@ -130,51 +101,36 @@ class LatestOf(EarliestOf):
         return found > best
 
 
-class Correlation(FunctionElement[float]):
+class Correlation(SpeltFunction[float]):
     """Pairs of numbers: how they go together, -1 to 1, to a millionth (Pearson)."""
 
-    inherit_cache = True
     type = Double()
+    postgresql = (
+        "(round(corr({0}::double precision, {1}::double precision)::numeric, 6)::double precision)"
+    )
+    sqlite = "fullcount_correlation({0}, {1})"
 
 
-class WholeTotal(FunctionElement[int]):
+class WholeTotal(SpeltFunction[int]):
     """The sum of whole numbers; null beyond 64 bits."""
 
-    inherit_cache = True
     type = BigInteger()
+    postgresql = (
+        f"(CASE WHEN abs(sum({{0}}::numeric)) < {2**63}"
+        " THEN CAST(sum({0}::numeric) AS BIGINT) END)"
+    )
+    sqlite = "fullcount_whole_total({0})"
 
 
-@compiles(WholeTotal)
-def _whole_total(element: WholeTotal, compiler: SQLCompiler, **kw: Any) -> str:
-    (number,) = (compiler.process(clause, **kw) for clause in element.clauses)
-    total = f"sum(({number})::numeric)"
-    return f"(CASE WHEN abs({total}) < {2**63} THEN CAST({total} AS BIGINT) END)"
-
-
-@compiles(WholeTotal, "sqlite")
-def _whole_total_sqlite(element: WholeTotal, compiler: SQLCompiler, **kw: Any) -> str:
-    (number,) = (compiler.process(clause, **kw) for clause in element.clauses)
-    return f"fullcount_whole_total({number})"
-
-
-class Total(FunctionElement[float]):
+class Total(SpeltFunction[float]):
     """The sum of numbers to a millionth, of any size; null beyond what a double holds."""
 
-    inherit_cache = True
     type = Double()
-
-
-@compiles(Correlation)
-def _correlation(element: Correlation, compiler: SQLCompiler, **kw: Any) -> str:
-    first, second = (compiler.process(clause, **kw) for clause in element.clauses)
-    reckoned = f"corr(({first})::double precision, ({second})::double precision)"
-    return f"(round(({reckoned})::numeric, 6)::double precision)"
-
-
-@compiles(Correlation, "sqlite")
-def _correlation_sqlite(element: Correlation, compiler: SQLCompiler, **kw: Any) -> str:
-    first, second = (compiler.process(clause, **kw) for clause in element.clauses)
-    return f"fullcount_correlation({first}, {second})"
+    postgresql = (
+        f"(CASE WHEN abs(sum(round({{0}}::numeric, 6))) < {GREATEST}"
+        " THEN sum(round({0}::numeric, 6))::double precision END)"
+    )
+    sqlite = "fullcount_total({0})"
 
 
 class CorrelationOf:
@@ -202,74 +158,31 @@ class CorrelationOf:
         return round(float(self.count * xy - x * y) / sqrt(spread), 6)
 
 
-@compiles(Total)
-def _total(element: Total, compiler: SQLCompiler, **kw: Any) -> str:
-    (number,) = (compiler.process(clause, **kw) for clause in element.clauses)
-    total = f"sum(round(({number})::numeric, 6))"
-    return f"(CASE WHEN abs({total}) < {GREATEST} THEN ({total})::double precision END)"
-
-
-@compiles(Total, "sqlite")
-def _total_sqlite(element: Total, compiler: SQLCompiler, **kw: Any) -> str:
-    (number,) = (compiler.process(clause, **kw) for clause in element.clauses)
-    return f"fullcount_total({number})"
-
-
-class RunningTotal(FunctionElement[float]):
+class RunningTotal(SpeltFunction[float]):
     """The same as a bare function, to stand before OVER."""
 
-    inherit_cache = True
     type = Double()
+    postgresql = "sum(round({0}::numeric, 6))"
+    sqlite = Total.sqlite
 
 
-@compiles(RunningTotal)
-def _running(element: RunningTotal, compiler: SQLCompiler, **kw: Any) -> str:
-    (number,) = (compiler.process(clause, **kw) for clause in element.clauses)
-    return f"sum(round(({number})::numeric, 6))"
-
-
-@compiles(RunningTotal, "sqlite")
-def _running_sqlite(element: RunningTotal, compiler: SQLCompiler, **kw: Any) -> str:
-    return _total_sqlite(Total(*element.clauses), compiler, **kw)
-
-
-class TotalBefore(FunctionElement[float]):
+class TotalBefore(SpeltFunction[float]):
     """To stand before OVER, with rows up to the present one: the sum with that one, on PostgreSQL;
     on SQLite without it. `OwnShare` is what is to be taken off.
     """
 
-    inherit_cache = True
     type = Double()
-
-
-@compiles(TotalBefore)
-def _before(element: TotalBefore, compiler: SQLCompiler, **kw: Any) -> str:
-    return _running(RunningTotal(*element.clauses), compiler, **kw)
-
-
-@compiles(TotalBefore, "sqlite")
-def _before_sqlite(element: TotalBefore, compiler: SQLCompiler, **kw: Any) -> str:
+    postgresql = RunningTotal.postgresql
     # A window that may be empty would be none: Python's driver fails on those.
-    (number,) = (compiler.process(clause, **kw) for clause in element.clauses)
-    return f"fullcount_total_before({number})"
+    sqlite = "fullcount_total_before({0})"
 
 
-class OwnShare(FunctionElement[float]):
+class OwnShare(SpeltFunction[float]):
     """What the present row adds to `TotalBefore`."""
 
-    inherit_cache = True
     type = Double()
-
-
-@compiles(OwnShare)
-def _own_share(element: OwnShare, compiler: SQLCompiler, **kw: Any) -> str:
-    (number,) = (compiler.process(clause, **kw) for clause in element.clauses)
-    return f"coalesce(round(({number})::numeric, 6), 0)"
-
-
-@compiles(OwnShare, "sqlite")
-def _own_share_sqlite(_element: OwnShare, _compiler: SQLCompiler, **_kw: Any) -> str:
-    return "0.0"
+    postgresql = "coalesce(round({0}::numeric, 6), 0)"
+    sqlite = "0.0"
 
 
 class PercentileOf:

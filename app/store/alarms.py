@@ -17,6 +17,7 @@ BOOKS_UNBALANCED = "books_unbalanced"
 JOURNAL_DIFFERS = "journal_differs"
 DEDUP_AUDIT = "dedup_audit"
 SWEEP_REPAIRED = "sweep_repaired"
+CANARY_LOST = "canary_lost"
 
 _COLUMNS = (
     "environment_id",

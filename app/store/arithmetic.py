@@ -17,10 +17,10 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
-from sqlalchemy.sql.functions import FunctionElement
 
 from app.store.spans import DayMicros, MomentMicros, MomentOf, SpanWithin
-from app.store.words import WHOLE, DayOf, RoundedNumber, fenced_once, written_once
+from app.store.spelling import SpeltFunction, fenced_once, given_texts, written_once
+from app.store.words import WHOLE, DayOf, RoundedNumber
 
 Sql = ColumnElement[Any]
 
@@ -46,20 +46,15 @@ _RULES = {
 }
 
 
-def _parts(element: FunctionElement[Any], compiler: SQLCompiler, **kw: Any) -> list[str]:
-    return [f"({compiler.process(clause, **kw)})" for clause in element.clauses]
-
-
-class DoubleResult(FunctionElement[float]):
+class DoubleResult(SpeltFunction[float]):
     """The literal sign `+ - * /` and two doubles; null where the result is none."""
 
-    inherit_cache = True
     type = Double()
 
 
 @compiles(DoubleResult)
 def _result(element: DoubleResult, compiler: SQLCompiler, **kw: Any) -> str:
-    sign, left, right = _parts(element, compiler, **kw)
+    sign, left, right = given_texts(element, compiler, **kw)
     return fenced_once(_RULES[sign], x=f"{left}::double precision", y=f"{right}::double precision")
 
 
@@ -69,16 +64,15 @@ def _result_sqlite(element: DoubleResult, compiler: SQLCompiler, **kw: Any) -> s
     return f"fullcount_reckon('{sign}', {left}, {right})"
 
 
-class DecimalRemainder(FunctionElement[float]):
+class DecimalRemainder(SpeltFunction[float]):
     """What is left of a division cut towards zero; it has the dividend's sign."""
 
-    inherit_cache = True
     type = Double()
 
 
 @compiles(DecimalRemainder)
 def _remainder(element: DecimalRemainder, compiler: SQLCompiler, **kw: Any) -> str:
-    left, right = (f"{part}::double precision" for part in _parts(element, compiler, **kw))
+    left, right = (f"{part}::double precision" for part in given_texts(element, compiler, **kw))
     whole = f"CASE WHEN abs(q.z) < {WHOLE} THEN q.x - q.y * trunc(q.z) END"
     pair = f"(SELECT {left} AS x, {right} AS y OFFSET 0) AS q"
     return (
@@ -122,16 +116,15 @@ def add_arithmetic(raw: Any) -> None:
     raw.create_function("fullcount_reckon", 3, reckon_doubles, deterministic=True)
 
 
-class ExactInteger(FunctionElement[int]):
+class ExactInteger(SpeltFunction[int]):
     """The literal sign `+ - * / %` and two whole numbers; cut towards zero, never an overflow."""
 
-    inherit_cache = True
     type = BigInteger()
 
 
 @compiles(ExactInteger)
 def _exact(element: ExactInteger, compiler: SQLCompiler, **kw: Any) -> str:
-    sign, left, right = _parts(element, compiler, **kw)
+    sign, left, right = given_texts(element, compiler, **kw)
     function = {"(/)": "div", "(%)": "mod"}.get(sign.replace("%%", "%"))
     if function:
         return f"{function}({left}::numeric, nullif({right}::numeric, 0))"
@@ -140,7 +133,7 @@ def _exact(element: ExactInteger, compiler: SQLCompiler, **kw: Any) -> str:
 
 @compiles(ExactInteger, "sqlite")
 def _exact_sqlite(element: ExactInteger, compiler: SQLCompiler, **kw: Any) -> str:
-    sign, left, right = _parts(element, compiler, **kw)
+    sign, left, right = given_texts(element, compiler, **kw)
     return f"({left} {sign[1:-1]} {right})"
 
 
@@ -186,16 +179,15 @@ def scale_span(operator: str, span: Sql, number: Sql) -> Sql:
 # Casts. Source: OData URL Conventions 4.01, section 5.1.1.10.1
 
 
-class WholeWithin(FunctionElement[int]):
+class WholeWithin(SpeltFunction[int]):
     """A number as a whole one: the literal least and the literal bound above it; null outside."""
 
-    inherit_cache = True
     type = BigInteger()
 
 
 @compiles(WholeWithin)
 def _whole(element: WholeWithin, compiler: SQLCompiler, **kw: Any) -> str:
-    number, least, above = _parts(element, compiler, **kw)
+    number, least, above = given_texts(element, compiler, **kw)
     rule = f"CASE WHEN q.x >= {least} AND q.x < {above} THEN CAST(q.x AS BIGINT) END"
     once = written_once if compiler.dialect.name == "sqlite" else fenced_once
     return once(rule, x=number)

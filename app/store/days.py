@@ -12,9 +12,9 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import BigInteger, ColumnElement, Double, Text, literal_column
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
-from sqlalchemy.sql.functions import FunctionElement
 
 from app.base.clock import format_time
+from app.store.spelling import SpeltFunction
 
 PERIODS = ("day", "week", "month", "quarter", "year")
 
@@ -33,10 +33,9 @@ _FORMS = {
 }
 
 
-class FirstDay(FunctionElement[str]):
+class FirstDay(SpeltFunction[str]):
     """The first day of the period a moment falls in, as text; the literal period and zone first."""
 
-    inherit_cache = True
     type = Text()
 
 
@@ -58,46 +57,25 @@ def _first_day_sqlite(element: FirstDay, compiler: SQLCompiler, **kw: Any) -> st
     return _FORMS[by].format(f"substr({moment}, 1, 19), ({offset}) || ' seconds'")
 
 
-class DaysFrom(FunctionElement[int]):
+class DaysFrom(SpeltFunction[int]):
     """Days from the first day to the second, both as text."""
 
-    inherit_cache = True
     type = BigInteger()
+    postgresql = "(CAST({1} AS date) - CAST({0} AS date))"
+    sqlite = "CAST(julianday({1}) - julianday({0}) AS INTEGER)"
 
 
-@compiles(DaysFrom)
-def _days_from(element: DaysFrom, compiler: SQLCompiler, **kw: Any) -> str:
-    first, second = (compiler.process(clause, **kw) for clause in element.clauses)
-    return f"(CAST({second} AS date) - CAST({first} AS date))"
-
-
-@compiles(DaysFrom, "sqlite")
-def _days_from_sqlite(element: DaysFrom, compiler: SQLCompiler, **kw: Any) -> str:
-    first, second = (compiler.process(clause, **kw) for clause in element.clauses)
-    return f"CAST(julianday({second}) - julianday({first}) AS INTEGER)"
-
-
-class SecondsFrom(FunctionElement[float]):
+class SecondsFrom(SpeltFunction[float]):
     """Whole seconds from the first moment to the second, as a double; negative when it is later."""
 
-    inherit_cache = True
     type = Double()
-
-
-@compiles(SecondsFrom)
-def _seconds_from(element: SecondsFrom, compiler: SQLCompiler, **kw: Any) -> str:
-    first, second = (compiler.process(clause, **kw) for clause in element.clauses)
-    return (
-        f"((floor(extract(epoch FROM {second})) - floor(extract(epoch FROM {first})))"
-        "::double precision)"
+    postgresql = (
+        "((floor(extract(epoch FROM {1})) - floor(extract(epoch FROM {0})))::double precision)"
     )
-
-
-@compiles(SecondsFrom, "sqlite")
-def _seconds_from_sqlite(element: SecondsFrom, compiler: SQLCompiler, **kw: Any) -> str:
-    first, second = (compiler.process(clause, **kw) for clause in element.clauses)
-    seconds = "CAST(strftime('%s', substr({0}, 1, 19)) AS REAL)"
-    return f"({seconds.format(second)} - {seconds.format(first)})"
+    sqlite = (
+        "(CAST(strftime('%s', substr({1}, 1, 19)) AS REAL)"
+        " - CAST(strftime('%s', substr({0}, 1, 19)) AS REAL))"
+    )
 
 
 def first_day(by: str, moment: ColumnElement[Any], zone: str) -> ColumnElement[Any]:

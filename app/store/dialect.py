@@ -1,23 +1,30 @@
 """All that differs between SQLite and PostgreSQL: connections, time limits and bulk writes."""
 
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from functools import lru_cache
+from itertools import chain
+from math import isfinite
 from time import monotonic
 from typing import Any
 
+import orjson
 import psycopg
-from sqlalchemy import Connection, Table, text
+from sqlalchemy import Column, Connection, Float, String, Table, Text, text
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import IntegrityError
 
 from app.base.clock import format_time
 from app.store.aggregates import add_aggregates
 from app.store.arithmetic import add_arithmetic
+from app.store.casts import add_casts
 from app.store.folding import add_folding
 from app.store.guard import CROSSING_OPTION, GuardedText
 from app.store.spans import add_spans
+from app.store.tables.columns import UtcDateTime
 
 WRITE_OPTION = "fullcount_write"
 FLEETING_OPTION = "fullcount_fleeting"
@@ -43,6 +50,7 @@ def prepare_connection(raw: Any, _record: Any) -> None:
     raw.isolation_level = None
     add_aggregates(raw)
     add_arithmetic(raw)
+    add_casts(raw)
     add_folding(raw)
     add_spans(raw)
     cursor = raw.cursor()
@@ -147,7 +155,8 @@ def is_of_one_process(connection: Connection) -> bool:
     return connection.dialect.name == "sqlite"
 
 
-# Bulk writes: texts are built once, rows are tuples in the order of the columns
+# Bulk writes: texts are built once, rows are tuples in the order of the columns. SQLite takes them
+# row by row; PostgreSQL takes all of them as one JSON text, in one statement
 
 
 def insert_rows(
@@ -160,7 +169,7 @@ def insert_rows(
         _copy_rows(connection, table, columns, rows)
         return
     statement = _insert_text(connection.dialect.name, table, tuple(columns), (), ())
-    _run_many(connection, statement, rows)
+    _run_many(connection, statement, rows, table=table, columns=columns)
 
 
 def insert_missing(
@@ -174,7 +183,7 @@ def insert_missing(
     """Insert the rows whose key is not there yet; leave the others as they are."""
     if rows:
         statement = _insert_text(connection.dialect.name, table, tuple(columns), tuple(key), ())
-        _run_many(connection, statement, rows)
+        _run_many(connection, statement, rows, table=table, columns=columns)
 
 
 def upsert_rows(
@@ -203,7 +212,8 @@ def upsert_rows(
     sets += [f"{c} = {table.name}.{c} + excluded.{c}" for c in added]
     sets += [f"{c} = {expression}" for c, expression in (reckoned or {}).items()]
     statement = _insert_text(kind, table, tuple(columns), tuple(key), tuple(sets))
-    _run_many(connection, statement, rows)
+    for part in _parts_by_key(connection, columns, rows, key):
+        _run_many(connection, statement, part, table=table, columns=columns)
 
 
 def update_rows(
@@ -215,18 +225,125 @@ def update_rows(
     key: Sequence[str],
 ) -> None:
     """Update rows by key; each row holds the new values, then the key, environment first."""
-    if rows:
-        statement = _update_text(connection.dialect.name, table.name, tuple(update), tuple(key))
-        _run_many(connection, statement, rows)
+    if not rows:
+        return
+    columns = (*update, *key)
+    statement = _update_text(connection.dialect.name, table, tuple(update), tuple(key))
+    for part in _parts_by_key(connection, columns, rows, key):
+        _run_many(connection, statement, part, table=table, columns=columns)
 
 
-def _run_many(connection: Connection, statement: str, rows: Sequence[Sequence[Any]]) -> None:
-    values = rows if connection.dialect.name == "postgresql" else _encode_rows(rows)
-    connection.exec_driver_sql(statement, [tuple(row) for row in values])
+def _parts_by_key(
+    connection: Connection,
+    columns: Sequence[str],
+    rows: Sequence[Sequence[Any]],
+    key: Sequence[str],
+) -> Iterator[Sequence[Sequence[Any]]]:
+    """Part rows so that no key is twice in a part: one statement of PostgreSQL writes a row once.
+
+    All rows of one part is what there is nearly always.
+    """
+    if connection.dialect.name == "sqlite":
+        yield rows
+        return
+    places = [columns.index(name) for name in key]
+    part: dict[tuple[Any, ...], Sequence[Any]] = {}
+    for row in rows:
+        its_key = tuple([row[place] for place in places])
+        if its_key in part:
+            yield list(part.values())
+            part = {}
+        part[its_key] = row
+    yield list(part.values())
 
 
-def _encode_rows(rows: Iterable[Sequence[Any]]) -> list[tuple[Any, ...]]:
-    return [tuple([format_time(v) if isinstance(v, datetime) else v for v in row]) for row in rows]
+def _run_many(
+    connection: Connection,
+    statement: str,
+    rows: Sequence[Sequence[Any]],
+    *,
+    table: Table,
+    columns: Sequence[str],
+) -> None:
+    if connection.dialect.name == "sqlite":
+        values = _encode_moments(rows, _places_of(table, tuple(columns), UtcDateTime))
+        connection.exec_driver_sql(statement, values)
+        return
+    with _planned_anew(connection, statement, (_write_rows(table, tuple(columns), rows),)):
+        pass
+
+
+@contextmanager
+def _planned_anew(connection: Connection, statement: str, parameters: Any) -> Iterator[Any]:
+    """Run a statement on PostgreSQL that is planned for the tables as they are; give its cursor.
+
+    A prepared one would keep the plan it was given when its tables were small.
+    """
+    raw: Any = connection.connection.dbapi_connection
+    with _integrity_told(statement), raw.cursor() as cursor:
+        cursor.execute(statement, parameters, prepare=False)
+        yield cursor
+
+
+@contextmanager
+def _integrity_told(statement: str) -> Iterator[None]:
+    """Tell of what breaks a rule of the schema as SQLAlchemy does for statements of its own."""
+    try:
+        yield
+    except psycopg.IntegrityError as error:
+        raise IntegrityError(statement, None, error) from error
+
+
+def _encode_moments(rows: Sequence[Sequence[Any]], places: Sequence[int]) -> list[tuple[Any, ...]]:
+    """Give rows as SQLite keeps them, with moments as text."""
+    columns: list[Sequence[Any]] = list(zip(*rows, strict=True))
+    for place in places:
+        columns[place] = _spell_moments(columns[place])
+    return list(zip(*columns, strict=True))
+
+
+def _spell_moments(moments: Sequence[datetime | None]) -> list[str | None]:
+    """Spell moments; one that stands in many rows is spelled once."""
+    spelled: list[str | None] = []
+    last: datetime | None = None
+    told: str | None = None
+    for moment in moments:
+        if moment is not last:
+            last, told = moment, None if moment is None else format_time(moment)
+        spelled.append(told)
+    return spelled
+
+
+def _write_rows(table: Table, columns: tuple[str, ...], rows: Sequence[Sequence[Any]]) -> str:
+    """Write rows as a JSON list of objects, for `_recordset`."""
+    by_column: list[Sequence[Any]] = list(zip(*rows, strict=True))
+    for place in _places_of(table, columns, Float):
+        # JSON has no infinity; PostgreSQL reads it from text.
+        numbers = by_column[place]
+        by_column[place] = [n if n is None or isfinite(n) else str(n) for n in numbers]
+    told = [dict(zip(columns, row, strict=True)) for row in zip(*by_column, strict=True)]
+    return orjson.dumps(told, default=_write_bytes).decode()
+
+
+def _write_bytes(value: Any) -> str:
+    if isinstance(value, bytes | memoryview):
+        return f"\\x{value.hex()}"
+    raise TypeError(f"a row holds a {type(value).__name__}")
+
+
+def _recordset(name: str, told: Mapping[str, Any]) -> str:
+    """Rows of a JSON parameter as a source of PostgreSQL, with these columns of these types."""
+    dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
+    columns = ", ".join(f"{c} {kind.compile(dialect)}" for c, kind in told.items())
+    return f"json_to_recordset(%s::json) AS {name} ({columns})"
+
+
+@lru_cache(maxsize=512)
+def _places_of(table: Table, columns: tuple[str, ...], kind: type[Any]) -> tuple[int, ...]:
+    """The places of those columns that are of a type."""
+    return tuple(
+        place for place, name in enumerate(columns) if isinstance(table.c[name].type, kind)
+    )
 
 
 @lru_cache(maxsize=512)
@@ -235,9 +352,12 @@ def _insert_text(
 ) -> str:
     if "environment_id" in table.c and "environment_id" not in columns:
         raise ValueError(f"rows of {table.name} need environment_id")
-    mark = "?" if kind == "sqlite" else "%s"
-    marks = ", ".join([mark] * len(columns))
-    statement = f"INSERT INTO {table.name} ({', '.join(columns)}) VALUES ({marks})"  # noqa: S608
+    names = ", ".join(columns)
+    if kind == "sqlite":
+        given = f"VALUES ({', '.join('?' * len(columns))})"
+    else:
+        given = f"SELECT {names} FROM {_recordset('given', _types_of(table, columns))}"  # noqa: S608
+    statement = f"INSERT INTO {table.name} ({names}) {given}"
     if key:
         action = f"DO UPDATE SET {', '.join(sets)}" if sets else "DO NOTHING"
         statement += f" ON CONFLICT ({', '.join(key)}) {action}"
@@ -245,13 +365,21 @@ def _insert_text(
 
 
 @lru_cache(maxsize=512)
-def _update_text(kind: str, table: str, update: tuple[str, ...], key: tuple[str, ...]) -> str:
+def _update_text(kind: str, table: Table, update: tuple[str, ...], key: tuple[str, ...]) -> str:
     if key[0] != "environment_id":
-        raise ValueError(f"rows of {table} are updated by environment first")
-    mark = "?" if kind == "sqlite" else "%s"
-    sets = ", ".join(f"{c} = {mark}" for c in update)
-    wheres = " AND ".join(f"{c} = {mark}" for c in key)
-    return GuardedText(f"UPDATE {table} SET {sets} WHERE {wheres}")  # noqa: S608
+        raise ValueError(f"rows of {table.name} are updated by environment first")
+    if kind == "sqlite":
+        sets = ", ".join(f"{c} = ?" for c in update)
+        wheres = " AND ".join(f"{c} = ?" for c in key)
+        return GuardedText(f"UPDATE {table.name} SET {sets} WHERE {wheres}")  # noqa: S608
+    sets = ", ".join(f"{c} = given.{c}" for c in update)
+    wheres = " AND ".join(f"{table.name}.{c} = given.{c}" for c in key)
+    given = _recordset("given", _types_of(table, (*update, *key)))
+    return GuardedText(f"UPDATE {table.name} SET {sets} FROM {given} WHERE {wheres}")  # noqa: S608
+
+
+def _types_of(table: Table, columns: Sequence[str]) -> dict[str, Any]:
+    return {name: table.c[name].type for name in columns}
 
 
 def _copy_rows(
@@ -259,10 +387,91 @@ def _copy_rows(
 ) -> None:
     raw: Any = connection.connection.dbapi_connection
     command = f"COPY {table.name} ({', '.join(columns)}) FROM STDIN"
-    try:
-        with raw.cursor() as cursor, cursor.copy(command) as copy:
-            for row in rows:
-                copy.write_row(row)
-    except psycopg.IntegrityError as error:
-        # As SQLAlchemy tells it for statements of its own.
-        raise IntegrityError(command, None, error) from error
+    with _integrity_told(command), raw.cursor() as cursor, cursor.copy(command) as copy:
+        for row in rows:
+            copy.write_row(row)
+
+
+# Bulk reads
+
+
+def read_by_keys(
+    connection: Connection,
+    table: Table,
+    environment_id: int,
+    *,
+    columns: Sequence[str],
+    key: Sequence[str],
+    keys: Sequence[Sequence[Any]],
+    size: int,
+) -> list[tuple[Any, ...]]:
+    """Read the rows of an environment whose `key` columns hold one of `keys`, at most `size`.
+
+    A list of row values would be answered by a scan of the whole environment on SQLite; a join with
+    a list uses the unique index on both databases.
+
+    Shape: a statement is built once a size; shorter lists are filled up with their last key
+    """
+    kind = connection.dialect.name
+    statement = _select_text(kind, table, tuple(columns), tuple(key), size)
+    parameters: tuple[Any, ...]
+    rows: list[Sequence[Any]]
+    if kind == "sqlite":
+        filled = [*keys, *[keys[-1]] * (size - len(keys))]
+        spelled = _encode_moments(filled, _places_of(table, tuple(key), UtcDateTime))
+        parameters = (*chain.from_iterable(spelled), environment_id)
+        rows = list(connection.exec_driver_sql(statement, parameters).all())
+    else:
+        parameters = (_write_rows(table, tuple(key), keys), environment_id)
+        with _planned_anew(connection, statement, parameters) as cursor:
+            rows = cursor.fetchall()
+    readers = [
+        (place, reader)
+        for place, name in enumerate(columns)
+        if (reader := _reader_of(connection, table.c[name])) is not None
+    ]
+    return _decode_rows(rows, readers)
+
+
+def _reader_of(connection: Connection, column: Column[Any]) -> Callable[[Any], Any] | None:
+    """What makes a value of Python of what the driver gives; None where it is one already."""
+    dialect, kind = connection.dialect, column.type
+    if dialect.name != "sqlite" and not isinstance(kind, UtcDateTime):
+        return None
+    reader: Callable[[Any], Any] | None = kind.dialect_impl(dialect).result_processor(dialect, None)
+    return reader
+
+
+def _decode_rows(
+    rows: Sequence[Sequence[Any]], readers: Sequence[tuple[int, Callable[[Any], Any]]]
+) -> list[tuple[Any, ...]]:
+    if not rows:
+        return []
+    columns: list[Iterable[Any]] = list(zip(*rows, strict=True))
+    for place, reader in readers:
+        columns[place] = map(reader, columns[place])
+    return list(zip(*columns, strict=True))
+
+
+@lru_cache(maxsize=128)
+def _select_text(
+    kind: str, table: Table, columns: tuple[str, ...], key: tuple[str, ...], size: int
+) -> str:
+    told = ", ".join(f"{table.name}.{name}" for name in columns)
+    where = f"{table.name}.environment_id = {'?' if kind == 'sqlite' else '%s'}"
+    if kind == "sqlite":
+        names = [f"w{place}" for place in range(len(key))]
+        row = f"({', '.join('?' * len(key))})"
+        wanted = f"WITH wanted ({', '.join(names)}) AS (VALUES {', '.join([row] * size)}) "
+        source = "wanted"
+    else:
+        names, wanted = [f"wanted.{name}" for name in key], ""
+        # A key that is too long for its column is no error: no row has it.
+        types = _types_of(table, key)
+        texts = {name: Text() for name, kind in types.items() if isinstance(kind, String)}
+        source = _recordset("wanted", types | texts)
+    joined = " AND ".join(f"{table.name}.{name} = {w}" for name, w in zip(key, names, strict=True))
+    return GuardedText(
+        f"{wanted}SELECT {told} FROM {source} "  # noqa: S608  (names are the schema's own)
+        f"JOIN {table.name} ON {where} AND {joined}"
+    )

@@ -21,8 +21,6 @@ from sqlalchemy.sql.selectable import Alias, Join
 from app.base.errors import EnvironmentMissing
 
 CROSSING_OPTION = "across_environments"
-# Said by the store alone, of texts its own builders made with the environment in them.
-STORE_TEXT_OPTION = "fullcount_store_text"
 
 
 class GuardedText(str):
@@ -48,7 +46,7 @@ def check_statement(
     if isinstance(statement, GuardedText) or context is None:
         return
     options = context.execution_options
-    if options.get(CROSSING_OPTION) or options.get(STORE_TEXT_OPTION):
+    if options.get(CROSSING_OPTION):
         return
     compiled = context.compiled
     if compiled is None or isinstance(compiled.statement, TextClause):

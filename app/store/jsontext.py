@@ -20,139 +20,91 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
-from sqlalchemy.sql.functions import GenericFunction
 
+from app.store.spelling import SpeltFunction
 from app.store.tables.columns import UtcDateTime
+from app.store.words import LONGEST
 
 
-class json_number(GenericFunction[Any]):
+class json_number(SpeltFunction[Any]):
     """A double as a JSON number with all its digits; SQLite's own JSON cuts them to 15."""
 
-    inherit_cache = True
-
-
-class json_flag(GenericFunction[Any]):
-    """A boolean as JSON true, false or null."""
-
-    inherit_cache = True
-
-
-class json_known_flag(GenericFunction[Any]):
-    """A boolean that is never null, as JSON true or false."""
-
-    inherit_cache = True
-
-
-class json_moment(GenericFunction[Any]):
-    """A UTC moment as fixed-width RFC 3339 text."""
-
-    inherit_cache = True
-
-
-class json_inner(GenericFunction[Any]):
-    """JSON kept as text, as JSON."""
-
-    inherit_cache = True
-
-
-class json_pairs(GenericFunction[Any]):
-    """An object of name, value, name, value ..."""
-
-    inherit_cache = True
-
-
-class row_text(GenericFunction[Any]):
-    """An object of name, value, name, value ... as text."""
-
-    type = Text()
-    inherit_cache = True
-
-
-class joined_rows(GenericFunction[Any]):
-    """The objects of all rows, joined by commas; empty text when there are none."""
-
-    type = Text()
-    inherit_cache = True
-
-
-class joined_list(GenericFunction[Any]):
-    """The text of a JSON list of the objects of all rows."""
-
-    type = Text()
-    inherit_cache = True
-
-
-class days_between(GenericFunction[Any]):
-    """Whole days from the first moment to the second."""
-
-    type = BigInteger()
-    inherit_cache = True
-
-
-def _arguments(element: GenericFunction[Any], compiler: SQLCompiler, kw: Any) -> list[str]:
-    return [compiler.process(clause, **kw) for clause in element.clauses]
-
-
-@compiles(json_number, "sqlite")
-def _number_sqlite(element: json_number, compiler: SQLCompiler, **kw: Any) -> str:
+    postgresql = "{0}"
     # SQLite writes 15 digits, exact for numbers of up to six decimals and nine digits before them.
     # Others are spelt in 19: 17 would do, were its own reckoning of them exact.
-    (x,) = _arguments(element, compiler, kw)
-    return (
-        f"CASE WHEN {x} IS NULL"
-        f" OR ({x} BETWEEN -1e9 AND 1e9 AND CAST({x} * 1e6 + 0.5 AS INTEGER) / 1e6 = {x})"
-        f" THEN {x} ELSE json(printf('%!.19g', {x})) END"
+    sqlite = (
+        "CASE WHEN {0} IS NULL"
+        " OR ({0} BETWEEN -1e9 AND 1e9 AND CAST({0} * 1e6 + 0.5 AS INTEGER) / 1e6 = {0})"
+        " THEN {0} ELSE json(printf('%!.19g', {0})) END"
     )
 
 
-@compiles(json_number, "postgresql")
-def _number_postgresql(element: json_number, compiler: SQLCompiler, **kw: Any) -> str:
-    return _arguments(element, compiler, kw)[0]
+class json_flag(SpeltFunction[Any]):
+    """A boolean as JSON true, false or null."""
+
+    postgresql = "{0}"
+    sqlite = "CASE WHEN {0} THEN json('true') WHEN {0} IS NULL THEN NULL ELSE json('false') END"
 
 
-@compiles(json_flag, "sqlite")
-def _flag_sqlite(element: json_flag, compiler: SQLCompiler, **kw: Any) -> str:
-    (x,) = _arguments(element, compiler, kw)
-    return f"CASE WHEN {x} THEN json('true') WHEN {x} IS NULL THEN NULL ELSE json('false') END"
+class json_known_flag(SpeltFunction[Any]):
+    """A boolean that is never null, as JSON true or false."""
+
+    postgresql = "{0}"
+    sqlite = "CASE WHEN {0} THEN json('true') ELSE json('false') END"
 
 
-@compiles(json_known_flag, "sqlite")
-def _known_flag_sqlite(element: json_known_flag, compiler: SQLCompiler, **kw: Any) -> str:
-    (x,) = _arguments(element, compiler, kw)
-    return f"CASE WHEN {x} THEN json('true') ELSE json('false') END"
+class json_moment(SpeltFunction[Any]):
+    """A UTC moment as fixed-width RFC 3339 text."""
+
+    postgresql = """to_char({0} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')"""
+    sqlite = "{0}"
 
 
-@compiles(json_known_flag, "postgresql")
-def _known_flag_postgresql(element: json_known_flag, compiler: SQLCompiler, **kw: Any) -> str:
-    return _arguments(element, compiler, kw)[0]
+class json_inner(SpeltFunction[Any]):
+    """JSON kept as text, as JSON."""
+
+    postgresql = "{0}::json"
+    sqlite = "json({0})"
 
 
-@compiles(json_flag, "postgresql")
-def _flag_postgresql(element: json_flag, compiler: SQLCompiler, **kw: Any) -> str:
-    return _arguments(element, compiler, kw)[0]
+class json_pairs(SpeltFunction[Any]):
+    """An object of name, value, name, value ..."""
 
 
-@compiles(json_moment, "sqlite")
-def _moment_sqlite(element: json_moment, compiler: SQLCompiler, **kw: Any) -> str:
-    return _arguments(element, compiler, kw)[0]
+class row_text(SpeltFunction[str]):
+    """An object of name, value, name, value ... as text."""
+
+    type = Text()
 
 
-@compiles(json_moment, "postgresql")
-def _moment_postgresql(element: json_moment, compiler: SQLCompiler, **kw: Any) -> str:
-    (x,) = _arguments(element, compiler, kw)
-    return f"""to_char({x} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')"""
+class joined_rows(SpeltFunction[str]):
+    """The objects of all rows, joined by commas; empty text when there are none."""
+
+    type = Text()
+    postgresql = "coalesce(string_agg({0}, ','), '')"
+    sqlite = "coalesce(group_concat({0}, ','), '')"
 
 
-@compiles(json_inner, "sqlite")
-def _inner_sqlite(element: json_inner, compiler: SQLCompiler, **kw: Any) -> str:
-    (x,) = _arguments(element, compiler, kw)
-    return f"json({x})"
+class joined_list(SpeltFunction[str]):
+    """The text of a JSON list of the objects of all rows."""
+
+    type = Text()
+    postgresql = f"'[' || {joined_rows.postgresql} || ']'"
+    sqlite = f"'[' || {joined_rows.sqlite} || ']'"
 
 
-@compiles(json_inner, "postgresql")
-def _inner_postgresql(element: json_inner, compiler: SQLCompiler, **kw: Any) -> str:
-    (x,) = _arguments(element, compiler, kw)
-    return f"({x})::json"
+class days_between(SpeltFunction[int]):
+    """Whole days from the first moment to the second."""
+
+    type = BigInteger()
+    postgresql = (
+        "((floor(extract(epoch FROM {1})) - floor(extract(epoch FROM {0})))::bigint / 86400)"
+    )
+    sqlite = "((strftime('%s', {1}) - strftime('%s', {0})) / 86400)"
+
+
+def _arguments(element: json_pairs, compiler: SQLCompiler, kw: Any) -> list[str]:
+    return [compiler.process(clause, **kw) for clause in element.clauses]
 
 
 @compiles(json_pairs, "sqlite")
@@ -165,12 +117,14 @@ def _pairs_sqlite(element: json_pairs, compiler: SQLCompiler, **kw: Any) -> str:
     ]
     if len(pieces) == 1:
         return pieces[0]
-    opened = [f"rtrim({piece}, '}}')" for piece in pieces[:1]]
-    middle = [f"',' || substr({p}, 2, length({p}) - 2)" for p in pieces[1:]]
-    return f"json({' || '.join([*opened, *middle])} || '}}')"
+    # A negative length takes what stands before the place: all but the closing brace.
+    unclosed = [f"substr({piece}, -1, -{LONGEST})" for piece in pieces]
+    inner = [f"substr({text}, 2)" for text in unclosed[1:]]
+    joined = " || ',' || ".join([unclosed[0], *inner])
+    return f"json({joined} || '}}')"
 
 
-@compiles(json_pairs, "postgresql")
+@compiles(json_pairs)
 def _pairs_postgresql(element: json_pairs, compiler: SQLCompiler, **kw: Any) -> str:
     # A function takes 100 arguments.
     arguments = _arguments(element, compiler, kw)
@@ -183,47 +137,14 @@ def _pairs_postgresql(element: json_pairs, compiler: SQLCompiler, **kw: Any) -> 
     return f"({' || '.join(pieces)})::json"
 
 
-@compiles(days_between, "sqlite")
-def _days_sqlite(element: days_between, compiler: SQLCompiler, **kw: Any) -> str:
-    first, second = _arguments(element, compiler, kw)
-    return f"((strftime('%s', {second}) - strftime('%s', {first})) / 86400)"
-
-
-@compiles(days_between, "postgresql")
-def _days_postgresql(element: days_between, compiler: SQLCompiler, **kw: Any) -> str:
-    first, second = _arguments(element, compiler, kw)
-    seconds = f"floor(extract(epoch FROM {second})) - floor(extract(epoch FROM {first}))"
-    return f"(({seconds})::bigint / 86400)"
-
-
 @compiles(row_text, "sqlite")
 def _row_sqlite(element: row_text, compiler: SQLCompiler, **kw: Any) -> str:
     return compiler.process(json_pairs(*element.clauses), **kw)
 
 
-@compiles(row_text, "postgresql")
+@compiles(row_text)
 def _row_postgresql(element: row_text, compiler: SQLCompiler, **kw: Any) -> str:
     return f"{compiler.process(json_pairs(*element.clauses), **kw)}::text"
-
-
-@compiles(joined_rows, "sqlite")
-def _joined_sqlite(element: joined_rows, compiler: SQLCompiler, **kw: Any) -> str:
-    return f"coalesce(group_concat({_arguments(element, compiler, kw)[0]}, ','), '')"
-
-
-@compiles(joined_rows, "postgresql")
-def _joined_postgresql(element: joined_rows, compiler: SQLCompiler, **kw: Any) -> str:
-    return f"coalesce(string_agg({_arguments(element, compiler, kw)[0]}, ','), '')"
-
-
-@compiles(joined_list, "sqlite")
-def _list_sqlite(element: joined_list, compiler: SQLCompiler, **kw: Any) -> str:
-    return f"'[' || {_joined_sqlite(joined_rows(*element.clauses), compiler, **kw)} || ']'"
-
-
-@compiles(joined_list, "postgresql")
-def _list_postgresql(element: joined_list, compiler: SQLCompiler, **kw: Any) -> str:
-    return f"'[' || {_joined_postgresql(joined_rows(*element.clauses), compiler, **kw)} || ']'"
 
 
 # What may not stand in a key within a path, each with its percent-encoded form; % is the first.
@@ -241,9 +162,15 @@ def url_literal(value: ColumnElement[Any]) -> ColumnElement[Any]:
     return literal("'", Text()).concat(written).concat(literal("'", Text()))
 
 
-def join_rows(row: ColumnElement[Any], rows: FromClause) -> Any:
-    """A select of one row: the JSON objects of `rows` joined by commas, and how many there are."""
-    return select(joined_rows(row), func.count()).select_from(rows)
+def join_rows(
+    row: ColumnElement[Any], rows: FromClause, *, key: ColumnElement[Any] | None = None
+) -> Any:
+    """A select of one row: the JSON objects of `rows` joined by commas, and how many there are.
+
+    key: a column whose greatest value is given, too
+    """
+    joined = select(joined_rows(row), func.count()).select_from(rows)
+    return joined if key is None else joined.add_columns(func.max(key))
 
 
 def rows_from_json(

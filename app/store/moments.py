@@ -2,32 +2,22 @@
 
 from typing import Any
 
-from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.sql.compiler import SQLCompiler
-from sqlalchemy.sql.functions import FunctionElement
-
+from app.store.spelling import SpeltFunction
 from app.store.tables.columns import UtcDateTime
 
 # About a thousand years: as good as never, and within the calendars of both databases.
 _MOST_DAYS = 365_000
 
 
-class DaysLater(FunctionElement[Any]):
+class DaysLater(SpeltFunction[Any]):
     """The moment so many days of 24 hours after another; null when either is null."""
 
-    inherit_cache = True
     type = UtcDateTime()
-
-
-@compiles(DaysLater)
-def _later(element: DaysLater, compiler: SQLCompiler, **kw: Any) -> str:
-    moment, days = (compiler.process(clause, **kw) for clause in element.clauses)
-    hours = f"CAST(24 * LEAST({days}, {_MOST_DAYS}) AS integer)"
-    return f"CASE WHEN {days} IS NOT NULL THEN {moment} + make_interval(hours => {hours}) END"
-
-
-@compiles(DaysLater, "sqlite")
-def _later_sqlite(element: DaysLater, compiler: SQLCompiler, **kw: Any) -> str:
-    moment, days = (compiler.process(clause, **kw) for clause in element.clauses)
-    whole = f"strftime('%Y-%m-%dT%H:%M:%S', {moment}, MIN({days}, {_MOST_DAYS}) || ' days')"
-    return f"({whole} || substr({moment}, 20))"
+    postgresql = (
+        "CASE WHEN {1} IS NOT NULL THEN {0}"
+        f" + make_interval(hours => CAST(24 * LEAST({{1}}, {_MOST_DAYS}) AS integer)) END"
+    )
+    sqlite = (
+        f"(strftime('%Y-%m-%dT%H:%M:%S', {{0}}, MIN({{1}}, {_MOST_DAYS}) || ' days')"
+        " || substr({0}, 20))"
+    )

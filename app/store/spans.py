@@ -8,11 +8,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import BigInteger, Double, Text
-from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.sql.compiler import SQLCompiler
-from sqlalchemy.sql.functions import FunctionElement
 
 from app.base.clock import format_time
+from app.store.spelling import SpeltFunction, fenced_once, written_once
 from app.store.tables.columns import UtcDateTime
 
 # The years 1 to 9999 in microseconds from 1970, and as much again as a duration.
@@ -26,155 +24,81 @@ class ClockText(Text):
     """The text of a time of day, told apart from that of a day."""
 
 
-def _parts(element: FunctionElement[Any], compiler: SQLCompiler, **kw: Any) -> list[str]:
-    return [f"({compiler.process(clause, **kw)})" for clause in element.clauses]
-
-
-# Keeps PostgreSQL's planner from writing the number in again, and again when nested.
-_FENCE = " OFFSET 0"
-
-
 def _bounded(number: str, rule: str, *, limit: tuple[int, int]) -> str:
-    """A rule over `q.x`, null where the number leaves its limits."""
+    """PostgreSQL's rule over a number, `q.x`; null where the number leaves its limits."""
     within = f"CASE WHEN q.x BETWEEN {limit[0]} AND {limit[1]} THEN {rule} END"
-    return f"(SELECT {within} FROM (SELECT {number} AS x{_FENCE}) AS q)"  # noqa: S608 (SQL of ours)
+    return fenced_once(within, x=number)
 
 
-class ClockOf(FunctionElement[str]):
+class ClockOf(SpeltFunction[str]):
     """The UTC time of day of a moment."""
 
-    inherit_cache = True
     type = ClockText()
+    postgresql = "to_char({0} AT TIME ZONE 'UTC', 'HH24:MI:SS.US')"
+    sqlite = "substr({0}, 12, 15)"
 
 
-@compiles(ClockOf)
-def _clock(element: ClockOf, compiler: SQLCompiler, **kw: Any) -> str:
-    return f"to_char({_parts(element, compiler, **kw)[0]} AT TIME ZONE 'UTC', 'HH24:MI:SS.US')"
-
-
-@compiles(ClockOf, "sqlite")
-def _clock_sqlite(element: ClockOf, compiler: SQLCompiler, **kw: Any) -> str:
-    return f"substr({_parts(element, compiler, **kw)[0]}, 12, 15)"
-
-
-class MomentMicros(FunctionElement[int]):
+class MomentMicros(SpeltFunction[int]):
     """Microseconds from 1970 to a moment."""
 
-    inherit_cache = True
     type = BigInteger()
+    postgresql = "(extract(epoch FROM {0}) * 1000000)::bigint"
+    sqlite = "fullcount_micros({0})"
 
 
-@compiles(MomentMicros)
-def _micros(element: MomentMicros, compiler: SQLCompiler, **kw: Any) -> str:
-    return f"(extract(epoch FROM {_parts(element, compiler, **kw)[0]}) * 1000000)::bigint"
-
-
-@compiles(MomentMicros, "sqlite")
-def _micros_sqlite(element: MomentMicros, compiler: SQLCompiler, **kw: Any) -> str:
-    return f"fullcount_micros({_parts(element, compiler, **kw)[0]})"
-
-
-class DayMicros(FunctionElement[int]):
+class DayMicros(SpeltFunction[int]):
     """Microseconds from 1970 to the beginning of a day."""
 
-    inherit_cache = True
     type = BigInteger()
+    postgresql = f"(({{0}}::date - DATE '1970-01-01') * {_DAY}::bigint)"
+    sqlite = "(CAST(strftime('%s', {0}) AS INTEGER) * 1000000)"
 
 
-@compiles(DayMicros)
-def _day_micros(element: DayMicros, compiler: SQLCompiler, **kw: Any) -> str:
-    return f"(({_parts(element, compiler, **kw)[0]}::date - DATE '1970-01-01') * {_DAY}::bigint)"
-
-
-@compiles(DayMicros, "sqlite")
-def _day_micros_sqlite(element: DayMicros, compiler: SQLCompiler, **kw: Any) -> str:
-    return f"(CAST(strftime('%s', {_parts(element, compiler, **kw)[0]}) AS INTEGER) * 1000000)"
-
-
-class MomentOf(FunctionElement[Any]):
+class MomentOf(SpeltFunction[Any]):
     """The moment so many microseconds from 1970; null beyond the years 1 to 9999."""
 
-    inherit_cache = True
     type = UtcDateTime()
-
-
-@compiles(MomentOf)
-def _moment(element: MomentOf, compiler: SQLCompiler, **kw: Any) -> str:
-    rule = (
+    postgresql = _bounded(
+        "{0}::bigint",
         f"(timestamp '1970-01-01' + (q.x / {_DAY})::integer * interval '1 day'"
-        f" + mod(q.x, {_DAY}) * interval '1 microsecond') AT TIME ZONE 'UTC'"
+        f" + mod(q.x, {_DAY}) * interval '1 microsecond') AT TIME ZONE 'UTC'",
+        limit=_YEARS,
     )
-    number = f"{_parts(element, compiler, **kw)[0]}::bigint"
-    return _bounded(number, rule, limit=_YEARS)
+    sqlite = "fullcount_moment({0})"
 
 
-@compiles(MomentOf, "sqlite")
-def _moment_sqlite(element: MomentOf, compiler: SQLCompiler, **kw: Any) -> str:
-    return f"fullcount_moment({_parts(element, compiler, **kw)[0]})"
-
-
-class SpanWithin(FunctionElement[int]):
+class SpanWithin(SpeltFunction[int]):
     """A duration; null where it is longer than all years together."""
 
-    inherit_cache = True
     type = BigInteger()
+    postgresql = _bounded("{0}", "q.x", limit=_SPANS) + "::bigint"
+    sqlite = "fullcount_span({0})"
 
 
-@compiles(SpanWithin)
-def _within(element: SpanWithin, compiler: SQLCompiler, **kw: Any) -> str:
-    number = _parts(element, compiler, **kw)[0]
-    return f"{_bounded(number, 'q.x', limit=_SPANS)}::bigint"
-
-
-@compiles(SpanWithin, "sqlite")
-def _within_sqlite(element: SpanWithin, compiler: SQLCompiler, **kw: Any) -> str:
-    return f"fullcount_span({_parts(element, compiler, **kw)[0]})"
-
-
-class SpanSeconds(FunctionElement[float]):
+class SpanSeconds(SpeltFunction[float]):
     """The seconds of a duration, with decimals."""
 
-    inherit_cache = True
     type = Double()
+    postgresql = "({0}::double precision / 1000000)"
+    sqlite = "({0} / 1000000.0)"
 
 
-@compiles(SpanSeconds)
-def _seconds(element: SpanSeconds, compiler: SQLCompiler, **kw: Any) -> str:
-    return f"({_parts(element, compiler, **kw)[0]}::double precision / 1000000)"
-
-
-@compiles(SpanSeconds, "sqlite")
-def _seconds_sqlite(element: SpanSeconds, compiler: SQLCompiler, **kw: Any) -> str:
-    return f"({_parts(element, compiler, **kw)[0]} / 1000000.0)"
-
-
-class SpanText(FunctionElement[str]):
+class SpanText(SpeltFunction[str]):
     """A duration as ISO 8601 text in seconds: `PT5400.000000S`."""
 
-    inherit_cache = True
     type = Text()
-
-
-@compiles(SpanText)
-def _text(element: SpanText, compiler: SQLCompiler, **kw: Any) -> str:
-    rest = "mod(abs(q.x), 1000000)"
-    rule = (
+    postgresql = fenced_once(
         "CASE WHEN q.x < 0 THEN '-PT' ELSE 'PT' END || (abs(q.x) / 1000000) ||"
-        f" CASE {rest} WHEN 0 THEN 'S' ELSE '.' || lpad({rest}::text, 6, '0') || 'S' END"
+        " CASE mod(abs(q.x), 1000000) WHEN 0 THEN 'S'"
+        " ELSE '.' || lpad(mod(abs(q.x), 1000000)::text, 6, '0') || 'S' END",
+        x="{0}::bigint",
     )
-    number = f"{_parts(element, compiler, **kw)[0]}::bigint"
-    return f"(SELECT {rule} FROM (SELECT {number} AS x{_FENCE}) AS q)"  # noqa: S608 (SQL of ours)
-
-
-@compiles(SpanText, "sqlite")
-def _text_sqlite(element: SpanText, compiler: SQLCompiler, **kw: Any) -> str:
-    rest = "abs(q.x) % 1000000"
-    rule = (
+    sqlite = written_once(
         "CASE WHEN q.x < 0 THEN '-PT' ELSE 'PT' END || (abs(q.x) / 1000000) ||"
-        f" CASE {rest} WHEN 0 THEN 'S' ELSE printf('.%06dS', {rest}) END"
+        " CASE abs(q.x) % 1000000 WHEN 0 THEN 'S'"
+        " ELSE printf('.%06dS', abs(q.x) % 1000000) END",
+        x="{0}",
     )
-    number = _parts(element, compiler, **kw)[0]
-    return f"(SELECT {rule} FROM (SELECT {number} AS x) AS q)"  # noqa: S608 (SQL of ours)
 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -4,9 +4,10 @@ They are added in the transaction that makes them true, so the books balance at 
 a digest never tells of an event that is not there.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import chain, repeat
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, func, select, update
@@ -138,15 +139,16 @@ class SlotChange:
         self.applied += sign
         self.applied_sum += sign * int.from_bytes(element, "big")
 
-    def add(self, row: Any) -> None:
-        """Add a row of BucketDelta or BucketSum."""
-        self.accepted += row.accepted
-        self.accepted_sum += int.from_bytes(row.accepted_sum, "big")
-        self.applied += row.applied
-        self.applied_sum += int.from_bytes(row.applied_sum, "big")
-        self.weak += row.weak
-        if row.first_seq is not None:
-            self._reach(row.first_seq, row.last_seq)
+    def add(self, values: Sequence[Any]) -> None:
+        """Add the columns of SUMS of a row of BucketDelta or BucketSum, in their order."""
+        accepted, accepted_sum, applied, applied_sum, weak, first_seq, last_seq = values
+        self.accepted += accepted
+        self.accepted_sum += int.from_bytes(accepted_sum, "big")
+        self.applied += applied
+        self.applied_sum += int.from_bytes(applied_sum, "big")
+        self.weak += weak
+        if first_seq is not None:
+            self._reach(first_seq, last_seq)
 
     def merge(self, other: "SlotChange") -> None:
         """Add another change of the same slot."""
@@ -228,19 +230,19 @@ def count_applied(
     connection: Connection,
     environment_id: int,
     *,
-    entering: Iterable[Counted],
-    leaving: Iterable[Counted] = (),
+    entering: Sequence[Counted],
+    leaving: Sequence[Counted] = (),
 ) -> None:
     """Add to the digests of applied events those that enter, take those away that leave.
 
     An event is in while it is applied, superseded or erased; whoever moves it between these and
     pending, dead or waived says so here, in the transaction that holds the environment's row.
     """
-    moves = [(event, 1) for event in entering] + [(event, -1) for event in leaving]
-    if not moves:
+    if not entering and not leaving:
         return
     sizes = read_bucket_sizes(connection, environment_id)
     changes: dict[Slot, SlotChange] = {}
+    moves = chain(zip(entering, repeat(1)), zip(leaving, repeat(-1)))
     for (source_id, stream, recorded_at, element), sign in moves:
         if element is None:
             continue

@@ -13,7 +13,6 @@ from sqlalchemy import (
     Column,
     ColumnElement,
     Double,
-    Integer,
     String,
     Text,
     func,
@@ -24,6 +23,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
 from app.store.spans import ClockText
+from app.store.spelling import SpeltFunction, fenced_once, given_texts, written_once
 
 Sql = ColumnElement[Any]
 
@@ -33,51 +33,30 @@ LONGEST = 1_000_000_000
 BLANKS = "' ' || {0}(9) || {0}(10) || {0}(11) || {0}(12) || {0}(13)"
 
 
-def _parts(element: FunctionElement[Any], compiler: SQLCompiler, **kw: Any) -> list[str]:
-    return [f"({compiler.process(clause, **kw)})" for clause in element.clauses]
-
-
 def _over_texts(
     rule: str, element: FunctionElement[Any], compiler: SQLCompiler, kw: dict[str, Any]
 ) -> str:
     """A rule that names two texts more than once; what is reckoned is reckoned before."""
-    first, second = _parts(element, compiler, **kw)
+    first, second = given_texts(element, compiler, **kw)
     if all(isinstance(text, BindParameter | Column) for text in element.clauses):
         return f"({rule.format(first, second)})"
     once = written_once if compiler.dialect.name == "sqlite" else fenced_once
     return once(rule.format("q.x", "q.y"), x=first, y=second)
 
 
-class ContainsText(FunctionElement[bool]):
+class ContainsText(SpeltFunction[bool]):
     """Does the first text contain the second, letter for letter?"""
 
-    inherit_cache = True
     type = Boolean()
+    postgresql = "(strpos({0}, {1}) > 0)"
+    sqlite = "(instr({0}, {1}) > 0)"
 
 
-@compiles(ContainsText)
-def _contains(element: ContainsText, compiler: SQLCompiler, **kw: Any) -> str:
-    whole, part = _parts(element, compiler, **kw)
-    return f"(strpos({whole}, {part}) > 0)"
-
-
-@compiles(ContainsText, "sqlite")
-def _contains_sqlite(element: ContainsText, compiler: SQLCompiler, **kw: Any) -> str:
-    whole, part = _parts(element, compiler, **kw)
-    return f"(instr({whole}, {part}) > 0)"
-
-
-class StartsWithText(FunctionElement[bool]):
+class StartsWithText(SpeltFunction[bool]):
     """Does the first text begin with the second?"""
 
-    inherit_cache = True
     type = Boolean()
-
-
-@compiles(StartsWithText)
-def _starts(element: StartsWithText, compiler: SQLCompiler, **kw: Any) -> str:
-    whole, part = _parts(element, compiler, **kw)
-    return f"starts_with({whole}, {part})"
+    postgresql = "starts_with({0}, {1})"
 
 
 @compiles(StartsWithText, "sqlite")
@@ -85,10 +64,9 @@ def _starts_sqlite(element: StartsWithText, compiler: SQLCompiler, **kw: Any) ->
     return _over_texts("substr({0}, 1, length({1})) = {1}", element, compiler, kw)
 
 
-class EndsWithText(FunctionElement[bool]):
+class EndsWithText(SpeltFunction[bool]):
     """Does the first text end with the second?"""
 
-    inherit_cache = True
     type = Boolean()
 
 
@@ -103,63 +81,60 @@ def _ends_sqlite(element: EndsWithText, compiler: SQLCompiler, **kw: Any) -> str
     return _over_texts(rule, element, compiler, kw)
 
 
-class PlaceInText(FunctionElement[int]):
+class PlaceInText(SpeltFunction[int]):
     """Where the second text begins in the first, from 0; -1 where it does not."""
 
-    inherit_cache = True
     type = BigInteger()
+    postgresql = "(strpos({0}, {1}) - 1)"
+    sqlite = "(instr({0}, {1}) - 1)"
 
 
-@compiles(PlaceInText)
-def _place(element: PlaceInText, compiler: SQLCompiler, **kw: Any) -> str:
-    whole, part = _parts(element, compiler, **kw)
-    return f"(strpos({whole}, {part}) - 1)"
-
-
-@compiles(PlaceInText, "sqlite")
-def _place_sqlite(element: PlaceInText, compiler: SQLCompiler, **kw: Any) -> str:
-    whole, part = _parts(element, compiler, **kw)
-    return f"(instr({whole}, {part}) - 1)"
-
-
-class PlainText(FunctionElement[str]):
+class PlainText(SpeltFunction[str]):
     """The text itself, compared and sorted by code point on both databases."""
 
-    inherit_cache = True
     type = Text()
+    postgresql = '({0} COLLATE "C")'
+    sqlite = "{0}"
 
 
-@compiles(PlainText)
-def _plain(element: PlainText, compiler: SQLCompiler, **kw: Any) -> str:
-    return f'({_parts(element, compiler, **kw)[0]} COLLATE "C")'
+class Unindexed(SpeltFunction[Any]):
+    """The value itself, for which SQLite walks no index; PostgreSQL knows by itself what is best.
+
+    Source: "The SQLite Query Optimizer Overview", section 4.3 (terms with a unary plus)
+    """
+
+    postgresql = "{0}"
+    sqlite = "+{0}"
+
+    def __init__(self, value: ColumnElement[Any]) -> None:
+        super().__init__(value)
+        self.type = value.type
 
 
-@compiles(PlainText, "sqlite")
-def _plain_sqlite(element: PlainText, compiler: SQLCompiler, **kw: Any) -> str:
-    return _parts(element, compiler, **kw)[0]
+class KeyedBetween(SpeltFunction[Any]):
+    """Columns of a key and of a number, which an index holds together; a key and two numbers: is
+    the row one of this key, its number above the first and at most the second?
+
+    Compared as a row on PostgreSQL, so that no other index with the number looks as good: of a
+    table without statistics it expects one row from each. Not a Boolean: that would be compared
+    with 1 on SQLite, which then walks no index.
+    """
+
+    postgresql = "({0} = {2} AND ({0}, {1}) > ({2}, {3}) AND ({0}, {1}) <= ({2}, {4}))"
+    sqlite = "({0} = {2} AND {1} > {3} AND {1} <= {4})"
 
 
-class TrimmedText(FunctionElement[str]):
+class TrimmedText(SpeltFunction[str]):
     """The text without blanks, tabs and line ends around it."""
 
-    inherit_cache = True
     type = Text()
+    postgresql = f"btrim({{0}}, {BLANKS.format('chr')})"
+    sqlite = f"trim({{0}}, {BLANKS.format('char')})"
 
 
-@compiles(TrimmedText)
-def _trimmed(element: TrimmedText, compiler: SQLCompiler, **kw: Any) -> str:
-    return f"btrim({_parts(element, compiler, **kw)[0]}, {BLANKS.format('chr')})"
-
-
-@compiles(TrimmedText, "sqlite")
-def _trimmed_sqlite(element: TrimmedText, compiler: SQLCompiler, **kw: Any) -> str:
-    return f"trim({_parts(element, compiler, **kw)[0]}, {BLANKS.format('char')})"
-
-
-class DatePart(FunctionElement[int]):
+class DatePart(SpeltFunction[int]):
     """A part of a moment or a day's text, in UTC: the part's literal name, the moment."""
 
-    inherit_cache = True
     type = BigInteger()
 
 
@@ -182,7 +157,7 @@ def _place_of(part: str, given: Sql) -> tuple[int, int]:
 
 @compiles(DatePart)
 def _part(element: DatePart, compiler: SQLCompiler, **kw: Any) -> str:
-    part, moment = _parts(element, compiler, **kw)
+    part, moment = given_texts(element, compiler, **kw)
     *_, given = element.clauses
     if isinstance(given.type, String):
         first, length = _place_of(part, given)
@@ -192,21 +167,20 @@ def _part(element: DatePart, compiler: SQLCompiler, **kw: Any) -> str:
 
 @compiles(DatePart, "sqlite")
 def _part_sqlite(element: DatePart, compiler: SQLCompiler, **kw: Any) -> str:
-    part, moment = _parts(element, compiler, **kw)
+    part, moment = given_texts(element, compiler, **kw)
     first, length = _place_of(part, list(element.clauses)[1])
     return f"CAST(substr({moment}, {first}, {length}) AS INTEGER)"
 
 
-class SecondFraction(FunctionElement[float]):
+class SecondFraction(SpeltFunction[float]):
     """The part of a moment's second after the point, 0 to 1."""
 
-    inherit_cache = True
     type = Double()
 
 
 @compiles(SecondFraction)
 def _fraction(element: SecondFraction, compiler: SQLCompiler, **kw: Any) -> str:
-    moment = _parts(element, compiler, **kw)[0]
+    moment = given_texts(element, compiler, **kw)[0]
     (given,) = element.clauses
     if isinstance(given.type, ClockText):
         return f"(substr({moment}, 10, 6)::double precision / 1000000.0::double precision)"
@@ -218,139 +192,93 @@ def _fraction(element: SecondFraction, compiler: SQLCompiler, **kw: Any) -> str:
 def _fraction_sqlite(element: SecondFraction, compiler: SQLCompiler, **kw: Any) -> str:
     (given,) = element.clauses
     first = 10 if isinstance(given.type, ClockText) else 21
-    text = f"substr({_parts(element, compiler, **kw)[0]}, {first}, 6)"
+    text = f"substr({given_texts(element, compiler, **kw)[0]}, {first}, 6)"
     return f"(CAST({text} AS INTEGER) / 1000000.0)"
 
 
-class DayOf(FunctionElement[str]):
+class DayOf(SpeltFunction[str]):
     """The UTC day of a moment, as text: `2025-01-31`."""
 
-    inherit_cache = True
+    type = Text()
+    postgresql = "to_char({0} AT TIME ZONE 'UTC', 'YYYY-MM-DD')"
+    sqlite = "substr({0}, 1, 10)"
+
+
+CUT = "CAST(CAST(q.x AS INTEGER) AS REAL)"
+
+
+class RoundedNumber(SpeltFunction[float]):
+    """The nearest whole number; halves go away from zero."""
+
+    type = Double()
+    postgresql = "round({0}::double precision::text::numeric)::double precision"
+    sqlite = "round({0})"
+
+
+class FloorNumber(SpeltFunction[float]):
+    """The greatest whole number that is not greater."""
+
+    type = Double()
+    postgresql = "floor({0}::double precision)"
+    sqlite = written_once(
+        f"CASE WHEN abs(q.x) < {WHOLE} THEN {CUT} - ({CUT} > q.x) ELSE q.x END",
+        x="CAST({0} AS REAL)",
+    )
+
+
+class CeilingNumber(SpeltFunction[float]):
+    """The least whole number that is not less."""
+
+    type = Double()
+    postgresql = "(ceil({0}::double precision) + 0.0::double precision)"
+    sqlite = written_once(
+        f"CASE WHEN abs(q.x) < {WHOLE} THEN {CUT} + ({CUT} < q.x) ELSE q.x END",
+        x="CAST({0} AS REAL)",
+    )
+
+
+class CutText(SpeltFunction[str]):
+    """A text, a place counted from 0 or back from the end, and at most how many characters."""
+
     type = Text()
 
 
-@compiles(DayOf)
-def _day(element: DayOf, compiler: SQLCompiler, **kw: Any) -> str:
-    moment = _parts(element, compiler, **kw)[0]
-    return f"to_char({moment} AT TIME ZONE 'UTC', 'YYYY-MM-DD')"
+@compiles(CutText)
+def _cut(element: CutText, compiler: SQLCompiler, **kw: Any) -> str:
+    return _cut_once(element, compiler, kw, bounds=("greatest", "least"))
 
 
-@compiles(DayOf, "sqlite")
-def _day_sqlite(element: DayOf, compiler: SQLCompiler, **kw: Any) -> str:
-    return f"substr({_parts(element, compiler, **kw)[0]}, 1, 10)"
+@compiles(CutText, "sqlite")
+def _cut_sqlite(element: CutText, compiler: SQLCompiler, **kw: Any) -> str:
+    return _cut_once(element, compiler, kw, bounds=("max", "min"))
 
 
-def written_once(rule: str, **given: str) -> str:
-    """A rule over values that it names more than once, each written and reckoned once.
-
-    Without this, nesting would double the text of the statement at each level.
-    """
-    values = ", ".join(f"{text} AS {name}" for name, text in given.items())
-    return f"(SELECT {rule} FROM (SELECT {values}) AS q)"  # noqa: S608 (SQL of ours; values are bound)
-
-
-def fenced_once(rule: str, **given: str) -> str:
-    """The same for PostgreSQL, whose planner would else write the values in again."""
-    values = ", ".join(f"{text} AS {name}" for name, text in given.items())
-    return f"(SELECT {rule} FROM (SELECT {values} OFFSET 0) AS q)"  # noqa: S608 (SQL of ours)
-
-
-CUT = "CAST(CAST({0} AS INTEGER) AS REAL)"
-
-
-class RoundedNumber(FunctionElement[float]):
-    """The nearest whole number; halves go away from zero."""
-
-    inherit_cache = True
-    type = Double()
+def _cut_once(
+    element: CutText, compiler: SQLCompiler, kw: dict[str, Any], *, bounds: tuple[str, str]
+) -> str:
+    """The rule of both; `greatest` takes no notice of nulls, so they are looked for before."""
+    parts = given_texts(element, compiler, **kw)
+    plain = all(isinstance(part, BindParameter | Column) for part in element.clauses)
+    text, start, *length = parts if plain else ("q.x", "q.y", "q.z")[: len(parts)]
+    up, down = bounds
+    near = f"{up}({down}({start}, {LONGEST}), -{LONGEST})"
+    place = f"CASE WHEN {near} < 0 THEN {up}(length({text}) + {near}, 0) ELSE {near} END + 1"
+    numbers = [place, *(f"{up}({down}({count}, {LONGEST}), 0)" for count in length)]
+    cut = f"substr({text}, {', '.join(f'CAST({number} AS INTEGER)' for number in numbers)})"
+    given = " AND ".join(f"{part} IS NOT NULL" for part in (start, *length))
+    rule = f"CASE WHEN {given} THEN {cut} END"
+    if plain:
+        return f"({rule})"
+    once = written_once if compiler.dialect.name == "sqlite" else fenced_once
+    return once(rule, **dict(zip("xyz", parts, strict=False)))
 
 
-@compiles(RoundedNumber)
-def _rounded(element: RoundedNumber, compiler: SQLCompiler, **kw: Any) -> str:
-    number = _parts(element, compiler, **kw)[0]
-    return f"round({number}::double precision::text::numeric)::double precision"
-
-
-@compiles(RoundedNumber, "sqlite")
-def _rounded_sqlite(element: RoundedNumber, compiler: SQLCompiler, **kw: Any) -> str:
-    return f"round({_parts(element, compiler, **kw)[0]})"
-
-
-class FloorNumber(FunctionElement[float]):
-    """The greatest whole number that is not greater."""
-
-    inherit_cache = True
-    type = Double()
-
-
-@compiles(FloorNumber)
-def _floor(element: FloorNumber, compiler: SQLCompiler, **kw: Any) -> str:
-    return f"floor({_parts(element, compiler, **kw)[0]}::double precision)"
-
-
-@compiles(FloorNumber, "sqlite")
-def _floor_sqlite(element: FloorNumber, compiler: SQLCompiler, **kw: Any) -> str:
-    cut = CUT.format("q.x")
-    rule = f"CASE WHEN abs(q.x) < {WHOLE} THEN {cut} - ({cut} > q.x) ELSE q.x END"
-    return written_once(rule, x=f"CAST({_parts(element, compiler, **kw)[0]} AS REAL)")
-
-
-class CeilingNumber(FunctionElement[float]):
-    """The least whole number that is not less."""
-
-    inherit_cache = True
-    type = Double()
-
-
-@compiles(CeilingNumber)
-def _ceiling(element: CeilingNumber, compiler: SQLCompiler, **kw: Any) -> str:
-    number = _parts(element, compiler, **kw)[0]
-    return f"(ceil({number}::double precision) + 0.0::double precision)"
-
-
-@compiles(CeilingNumber, "sqlite")
-def _ceiling_sqlite(element: CeilingNumber, compiler: SQLCompiler, **kw: Any) -> str:
-    cut = CUT.format("q.x")
-    rule = f"CASE WHEN abs(q.x) < {WHOLE} THEN {cut} + ({cut} < q.x) ELSE q.x END"
-    return written_once(rule, x=f"CAST({_parts(element, compiler, **kw)[0]} AS REAL)")
-
-
-class PlaceWithin(FunctionElement[int]):
-    """A place or length for substrings: what is below 0 is 0, what is very large is `LONGEST`."""
-
-    inherit_cache = True
-    type = Integer()
-
-
-@compiles(PlaceWithin)
-def _within(element: PlaceWithin, compiler: SQLCompiler, **kw: Any) -> str:
-    number = _parts(element, compiler, **kw)[0]
-    rule = f"CASE WHEN q.x < 0 THEN 0 WHEN q.x > {LONGEST} THEN {LONGEST} ELSE q.x END"
-    return f"{fenced_once(rule, x=number)}::integer"
-
-
-@compiles(PlaceWithin, "sqlite")
-def _within_sqlite(element: PlaceWithin, compiler: SQLCompiler, **kw: Any) -> str:
-    return f"max(0, min({_parts(element, compiler, **kw)[0]}, {LONGEST}))"
-
-
-class ExactSum(FunctionElement[float]):
+class ExactSum(SpeltFunction[float]):
     """The sum of numbers to a millionth, whatever the order of the rows."""
 
-    inherit_cache = True
     type = Double()
-
-
-@compiles(ExactSum)
-def _sum(element: ExactSum, compiler: SQLCompiler, **kw: Any) -> str:
-    number = _parts(element, compiler, **kw)[0]
-    return f"(sum(round({number}::numeric, 6))::double precision)"
-
-
-@compiles(ExactSum, "sqlite")
-def _sum_sqlite(element: ExactSum, compiler: SQLCompiler, **kw: Any) -> str:
-    number = _parts(element, compiler, **kw)[0]
-    return f"(sum(CAST(round({number} * 1000000) AS INTEGER)) / 1000000.0)"
+    postgresql = "(sum(round({0}::numeric, 6))::double precision)"
+    sqlite = "(sum(CAST(round({0} * 1000000) AS INTEGER)) / 1000000.0)"
 
 
 # Built from the words above
@@ -372,8 +300,9 @@ def upper_text(text: Sql) -> Sql:
 
 
 def cut_text(text: Sql, start: Sql, length: Sql | None = None) -> Sql:
-    """The text from a place counted from 0; negative places and lengths count as 0."""
-    first = PlaceWithin(start) + 1
-    if length is None:
-        return func.substr(text, first, type_=Text())
-    return func.substr(text, first, PlaceWithin(length), type_=Text())
+    """The text from a place counted from 0, or back from the end where it is negative; a negative
+    length counts as 0.
+
+    Source: OData URL Conventions 4.01, section 5.1.1.7.4
+    """
+    return CutText(text, start) if length is None else CutText(text, start, length)

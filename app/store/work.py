@@ -137,3 +137,16 @@ def canary_waits_since(connection: Connection, environment_id: int) -> datetime 
         )
     ).scalar()
     return waits_since
+
+
+def lost_canary_since(connection: Connection, environment_id: int) -> datetime | None:
+    """Since when a heartbeat has waited to which no undone work points; None without such a one."""
+    work = table_of(Work)
+    undone = connection.execute(
+        select(work.c.entity_key).where(
+            work.c.environment_id == environment_id,
+            work.c.entity_key == CANARY,
+            work.c.dirty_seq > work.c.done_seq,
+        )
+    ).first()
+    return None if undone else canary_waits_since(connection, environment_id)

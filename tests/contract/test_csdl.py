@@ -133,10 +133,24 @@ def test_what_cannot_be_done_is_said() -> None:
     text = document(shop())
     for term in ("Insert", "Update", "Delete", "Search"):
         assert f'Term="Capabilities.{term}Restrictions"' in text
-    assert 'Property="NonFilterableProperties"' in text
+    assert 'Property="NonSortableProperties"' in text
     assert "<PropertyPath>tags</PropertyPath>" in text
     assert "NonExpandableProperties" not in text
     assert 'Term="Capabilities.CrossJoinSupported" Bool="false"' in text
+
+
+def test_options_on_selected_lists_are_announced_where_there_are_lists() -> None:
+    container = orjson.loads(
+        write_metadata_json(product(), version="4.01", limits=Settings(_env_file=None))
+    )["fullcount"]["Container"]
+    told = {
+        name: container[name]["@Capabilities.SelectSupport"] for name in ("Modules", "Learners")
+    }
+    assert told["Modules"]["Filterable"] is told["Modules"]["Countable"] is True
+    assert told["Learners"]["Filterable"] is told["Modules"]["Expandable"] is False
+    filters = container["Learners"]["@Capabilities.FilterRestrictions"]
+    assert filters["NonFilterableProperties"] == ["attributes"]
+    assert "NonFilterableProperties" not in container["Modules"]["@Capabilities.FilterRestrictions"]
 
 
 def test_the_verdict_has_declared_terms() -> None:

@@ -28,6 +28,7 @@ CROSSINGS = {
     "the sweep looks at each environment in turn",
     "pages are pulled for every environment, the longest due first",
     "digests are folded for each environment in turn",
+    "what differs is asked about for every environment, the oldest first",
     "what is said is kept for each in turn",
 }
 

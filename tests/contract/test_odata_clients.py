@@ -57,7 +57,6 @@ def test_odatapy_reads_the_feed(served: ServedFeed) -> None:
 
 @pytest.mark.filterwarnings("ignore:The dbapi:sqlalchemy.exc.SADeprecationWarning")
 def test_sql_reads_the_feed_through_sqlalchemy_odata(served: ServedFeed) -> None:
-    pytest.importorskip("shillelagh_odata", reason="sqlalchemy-odata is not installed")
     host = served.root.removeprefix("http://")
     engine = create_engine(f"odata://anyone:{served.key}@{host}")
     with engine.connect() as connection:

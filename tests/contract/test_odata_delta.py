@@ -75,7 +75,7 @@ def site(store: Store, settings: Settings) -> Iterator[Site]:
     small = settings.model_copy(update={"limit_page_rows": 3})
     with feed_client(store, small, key) as client:
         opened = Site(store, settings, environment_id, client)
-        opened.teams("ann", "bob", "cid", "dot", "eve")
+        opened.teams("ada", "bea", "cid", "dot", "eve")
         yield opened
 
 
@@ -328,9 +328,9 @@ def test_a_past_revision_is_read_by_its_number(site: Site) -> None:
     assert past.headers["data-freshness"].startswith("unknown;reason=past_revision")
     assert site.client.get(f"Teams/$count?as_of={revision}").text == "5"
     assert site.client.get("Teams/$count").text == "6"
-    assert site.client.get(f"Teams(1)/name/$value?as_of={revision}").text == "ann"
+    assert site.client.get(f"Teams(1)/name/$value?as_of={revision}").text == "ada"
     assert site.client.get("Teams(1)/name/$value").text == "arn"
-    assert site.client.get(f"Teams(1)?as_of={revision}").json()["name"] == "ann"
+    assert site.client.get(f"Teams(1)?as_of={revision}").json()["name"] == "ada"
     assert site.client.get(f"Teams(6)?as_of={revision}").status_code == 404
 
 
@@ -357,7 +357,10 @@ def test_a_revision_that_cannot_be_read_is_refused(site: Site) -> None:
     with transaction(site.store) as connection:
         assert forget_past(connection, site.environment_id, before=NOON.replace(year=2100))
     assert code(site.client.get(f"{TEAMS}&as_of={revision}")) == (410, "query.revision_gone")
-    assert code(site.client.get("IngestionLag?as_of=1")) == (501, "query.not_supported")
+    for path in ("IngestionLag", "IngestionLag('quest')", "IngestionLag/$count", "Freshness"):
+        refused = site.client.get(f"{path}?as_of=1")
+        assert code(refused) == (400, "query.option"), "today's lag is not that revision's"
+        assert "as_known_at" in refused.json()["error"]["message"]
     assert code(site.client.get(f"{TEAMS}&as_of=soon")) == (400, "query.option")
 
 

@@ -16,6 +16,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from app.base.clock import format_time
+from app.store.casts import read_form, spell_number
 from tests.builders import NOON
 from tests.property.rows import DAYS, MOMENTS, NUMBERS, TEXTS
 
@@ -188,7 +189,7 @@ def _clock(moment: datetime) -> time:
 
 
 def _cut(text: str, start: int, length: int | None = None) -> str:
-    first = max(start, 0)
+    first = start if start >= 0 else max(start + len(text), 0)
     return text[first:] if length is None else text[first : first + max(length, 0)]
 
 
@@ -268,6 +269,7 @@ texts = st.one_of(
     a_call("cast({},Edm.String)", span_text, spans),
     a_call("cast({},Edm.String)", spell, a_field("passed", "module/known")),
     a_call("cast({},Edm.String)", str, a_field("status", "reason")),
+    a_call("cast({},Edm.String)", spell_number, _plain_numbers),
 )
 _parts = ("year", "month", "day", "hour", "minute", "second")
 wholes = st.one_of(
@@ -281,6 +283,7 @@ wholes = st.one_of(
     a_call("cast({},Edm.SByte)", lambda x: _whole(x, 8), _plain_numbers),
     a_call("cast({},Edm.Int32)", lambda x: _whole(x, 32), _plain_numbers),
     a_call("cast({},Edm.Int64)", lambda x: _whole(x, 64), st.one_of(_plain_numbers, _extremes)),
+    a_call("cast({},Edm.Int64)", lambda x: read_form("whole", x), texts),
     a_call("totaloffsetminutes({})", lambda _: 0, times),
     a_call("({} add {})", operator.add, _plain_wholes, _plain_wholes),
     a_call("({} sub {})", operator.sub, _plain_wholes, _plain_wholes),
@@ -309,4 +312,5 @@ numbers = st.one_of(
     a_call("fractionalseconds({})", lambda clock: clock.microsecond / 1e6, clocks),
     a_call("totalseconds({})", lambda span: (span // MICRO) / 1e6, spans),
     a_call("cast({},Edm.Double)", float, _plain_wholes),
+    a_call("cast({},Edm.Double)", lambda x: read_form("number", x), texts),
 )

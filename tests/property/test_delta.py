@@ -79,7 +79,7 @@ def rows_of_changes(changes: Changes) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("name", sorted(QUESTIONS))
-@examples(max_examples=3, deadline=None, suppress_health_check=list(HealthCheck))
+@examples(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
 @given(rounds=ROUNDS)
 def test_replayed_deltas_are_a_snapshot(store: Store, rounds: list[Any], name: str) -> None:
     environment_id = an_open_environment(store)
@@ -94,7 +94,7 @@ def test_replayed_deltas_are_a_snapshot(store: Store, rounds: list[Any], name: s
     assert told == 0
 
 
-@examples(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck))
+@examples(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 @given(rounds=ROUNDS)
 def test_a_delta_walked_while_data_changes_loses_nothing(store: Store, rounds: list[Any]) -> None:
     environment_id = an_open_environment(store)

@@ -114,7 +114,7 @@ def newest_revision(store: Store, environment_id: int) -> int:
         return read_revisions(connection, environment_id).newest
 
 
-@examples(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
+@examples(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
 @given(rounds=ROUNDS)
 def test_every_past_revision_reads_as_it_did(
     store: Store, rounds: list[list[tuple[str, dict[str, Any]]]]
@@ -128,7 +128,7 @@ def test_every_past_revision_reads_as_it_did(
         assert read_all(store, environment_id, revision=revision) == answers, revision
 
 
-@examples(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
+@examples(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
 @given(rounds=ROUNDS, page_rows=st.integers(1, 3))
 def test_a_walk_reads_one_revision_while_data_changes(
     store: Store, rounds: list[list[tuple[str, dict[str, Any]]]], page_rows: int

@@ -15,7 +15,9 @@ import app.intake.accept as door
 import app.processing.journal as journal
 import app.store.work as marking
 from app.base.config import Settings
+from app.ledger.watch import watch_environments
 from app.processing.sweep import sweep_all
+from app.store.alarms import list_open_alarms
 from app.store.engine import Store, snapshot
 from app.store.sums import add_tallies
 from app.store.tables import Work
@@ -68,6 +70,18 @@ def canaries(world: World) -> dict[str, datetime | None]:
     return found
 
 
+def alarms(world: World) -> dict[str, list[str]]:
+    """What rings in each environment once the worker has looked."""
+    ids = {name: world.caller(name).environment_id for name in NAMES}
+    watch_environments(world.store, ids.values())
+    found = {}
+    for name, environment_id in ids.items():
+        with snapshot(world.store) as connection:
+            open_alarms = list_open_alarms(connection, environment_id)
+        found[name] = [alarm["kind"] for alarm in open_alarms]
+    return found
+
+
 def lose_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """The planted fault: work is merged by its entity alone, as long as any of it is undone."""
     mark_really = marking.mark_dirty
@@ -101,6 +115,7 @@ def test_without_a_fault_nothing_alarms_in_a_day_and_a_half(world: World) -> Non
         assert sweep_all(world.store) == 0
         assert verdicts(world) == dict.fromkeys(NAMES, "complete")
         assert canaries(world) == dict.fromkeys(NAMES)
+        assert alarms(world) == {name: [] for name in NAMES}
     for name in NAMES:
         assert world.defects("all", environment=name) == []
         path = "/v1/completeness/history?stream=quest&limit=1000"
@@ -150,17 +165,20 @@ def test_with_a_canary_the_fault_shows_within_a_minute_before_anything_is_lost(
     world.works()
     beaten = dict.fromkeys(("staging", "trial"), faulty_at + timedelta(seconds=60))
     assert canaries(world) == {"production": None} | beaten
+    assert alarms(world) == {"production": [], "staging": ["canary_lost"], "trial": ["canary_lost"]}
     assert [world.pending_count(name) for name in NAMES] == [0, 0, 0]
     world.passes(seconds=60)
     for system in world.systems:
         system.beats()
     world.works()
     assert canaries(world) == {"production": None} | beaten
+    assert alarms(world)["trial"] == ["canary_lost"]
     monkeypatch.undo()
     for system in world.systems:
         system.beats()
     world.works()
     assert canaries(world) == dict.fromkeys(NAMES)
+    assert alarms(world) == {name: [] for name in NAMES}
 
 
 def test_counts_that_go_to_another_environment_unbalance_the_books_of_both(

@@ -42,8 +42,9 @@ from tests.rebuild_story import SPOILS, STORY
 NO_PROJECTIONS = {
     "alarm", "api_key", "audit", "batch", "bucket", "bucket_delta", "bucket_sum", "bulk_task",
     "completeness_log", "dead_entity", "defect", "dwell", "environment", "event", "feed",
-    "heartbeat", "manifest", "partition_change", "quarantine", "rebuild", "rebuild_entity",
-    "repair", "source", "source_key", "stream", "stream_state", "tally", "turn", "watch", "work",
+    "heartbeat", "inquiry", "manifest", "named_event", "partition_change", "quarantine",
+    "rebuild", "rebuild_entity", "repair", "source", "source_key", "stream", "stream_state",
+    "tally", "turn", "watch", "work",
 }  # fmt: skip
 
 

@@ -16,7 +16,6 @@ from app.ledger.books import recount_books
 from app.processing import rebuild as steps
 from app.processing.drain import drain_all, drain_once
 from app.processing.rebuild import step_rebuild
-from app.processing.rebuild_requests import end_rebuilds
 from app.processing.rows import lock_revision
 from app.processing.sweep import sweep_all
 from app.store.engine import Store, snapshot, transaction
@@ -280,16 +279,3 @@ def test_a_fold_that_always_fails_ends_the_rebuild_and_nothing_of_it_is_seen(
     assert read_projections(store, told) == wrong
     assert count_shadows(store) == 0
     assert rebuild(store, told)["rows_changed"] == 2
-
-
-def test_a_rebuild_that_is_called_off_switches_nothing(store: Store, told: int) -> None:
-    corrupt(store, told, Progress, points=77.0)
-    wrong = read_projections(store, told)
-    number = begin_rebuild(store, told)
-    for _ in range(2):
-        step_rebuild(store, told)
-    with transaction(store) as connection:
-        assert end_rebuilds(connection, told, reason="a learner was erased") == 1
-    finish_rebuild(store, told)
-    assert tell_rebuild(store, told, number)["state"] == "failed"
-    assert read_projections(store, told) == wrong

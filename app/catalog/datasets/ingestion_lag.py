@@ -6,7 +6,7 @@ module type, since BI tools show neither headers nor annotations.
 
 from dataclasses import replace
 
-from app.catalog.datasets.shared import count, key_text, moment, number, text
+from app.catalog.datasets.shared import count, flag, key_text, moment, number, text
 from app.catalog.enumerations import STREAM_KIND, VERDICT
 from app.catalog.fields import Dataset, Field, Type
 
@@ -28,6 +28,7 @@ JUDGED_TOGETHER = (
         enumeration=VERDICT,
     ),
     replace(text("reason", "Reason", "Why it is not complete."), max_length=40),
+    flag("waived", "Waived", "A named person has said why what is wrong may stay so."),
     moment("complete_through", "Complete through", "Everything recorded before is here; or null."),
     moment(
         "settled_through", "Settled through", "No more late events are expected before; or null."

@@ -45,11 +45,6 @@ def deliver_history(world: World, *, seed: int) -> Iterator[Event]:
     return deliver_events(simulate_history(world, seed=seed), rng)
 
 
-def simulate_source(world: World, *, seed: int, source: str) -> Iterator[Event]:
-    """What one source made, in its own order."""
-    return (event for event in simulate_history(world, seed=seed) if event["source"] == source)
-
-
 def _write_life(world: World, learner: SimulatedLearner, pen: Pen, rng: Random) -> Iterator[Event]:
     """Joining, a path to begin with, single modules, and one of the path again each year."""
     yield from tell_person(learner, pen, world.company)

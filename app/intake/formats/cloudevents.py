@@ -14,7 +14,12 @@ from app.base.config import Settings
 from app.base.errors import Problem
 from app.intake.drafts import Draft, Refusal
 from app.intake.strict_json import find_fault
-from app.learning.events import EventType, check_data, event_type_named
+from app.learning.events import (
+    EventType,
+    check_data,
+    count_unknown_fields,
+    event_type_named,
+)
 from app.learning.identity import content_digest, entity_of, stream_of
 from app.learning.modules import STREAM_NAMES
 from app.learning.times import parse_time
@@ -83,7 +88,8 @@ def read_event(value: Any, *, settings: Settings, latest_at: datetime) -> Draft 
         value,
         event_type,
         times=(occurred_at, recorded_at),
-        texts=(data_text.decode(), extras_text.decode() or None),
+        texts=(data_text, extras_text),
+        unknown_field_count=count_unknown_fields(event_type, data) + len(extras),
     )
 
 
@@ -92,15 +98,16 @@ def _make_draft(
     event_type: EventType,
     *,
     times: tuple[datetime, datetime | None],
-    texts: tuple[str, str | None],
+    texts: tuple[bytes, bytes],
+    unknown_field_count: int,
 ) -> Draft:
     data, name, subject = value["data"], event_type.name, value.get("subject")
     digest = content_digest(
         type=name,
         subject=subject,
-        occurred_at_text=value["time"],
-        recorded_at_text=value.get("recordedtime"),
-        data=data,
+        occurred_at=times[0],
+        recorded_at=times[1],
+        data_text=texts[0],
     )
     return Draft(
         event_id=value["id"],
@@ -114,8 +121,9 @@ def _make_draft(
         sequence=int(value.get("sequence") or 0),
         digest=digest,
         data_digest=(value.get("datadigest") or "").lower(),
-        data=texts[0],
-        extras=texts[1],
+        data=texts[0].decode(),
+        extras=texts[1].decode() or None,
+        unknown_field_count=unknown_field_count,
     )
 
 
@@ -193,6 +201,8 @@ def _is_json_type(value: Any) -> bool:
 
 
 def _extras_of(value: dict[str, Any]) -> dict[str, Any]:
+    if _KNOWN.issuperset(value):
+        return {}
     return {name: value[name] for name in value.keys() - _KNOWN}
 
 

@@ -3,6 +3,7 @@
 from app.store.tables.access import ApiKey, Environment, Instance, Source
 from app.store.tables.audit import Audit
 from app.store.tables.feeds import Feed
+from app.store.tables.inquiries import Inquiry, NamedEvent
 from app.store.tables.journal import Batch, Event, Quarantine
 from app.store.tables.ledger import (
     Bucket,
@@ -62,6 +63,7 @@ __all__ = [
     "Feed",
     "Feedback",
     "Heartbeat",
+    "Inquiry",
     "Instance",
     "Learner",
     "LearnerAttribute",
@@ -69,6 +71,7 @@ __all__ = [
     "Manifest",
     "Membership",
     "Module",
+    "NamedEvent",
     "Part",
     "PartProgress",
     "PartitionChange",

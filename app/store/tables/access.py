@@ -76,7 +76,10 @@ class ApiKey(SQLModel, table=True):
 
 
 class Source(SQLModel, table=True):
-    """A system that sends events into one environment; its evidence's keys are SourceKey rows."""
+    """A system that sends events into one environment; its evidence's keys are SourceKey rows.
+
+    evidence_url: where it may be asked which events it made; null when it only pushes
+    """
 
     environment_id: int = Field(
         primary_key=True, sa_type=Long, foreign_key="environment.environment_id"
@@ -87,5 +90,6 @@ class Source(SQLModel, table=True):
     takes_occurred_at: bool = Field(default=False)
     created_at: datetime = Field(sa_type=UtcDateTime)
     sealed_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    evidence_url: str | None = Field(default=None, max_length=2000)
 
     __table_args__ = (UniqueConstraint("environment_id", "source_key"),)

@@ -282,6 +282,7 @@ class Defect(SQLModel, table=True):
     kind: short, surplus, divergent, conflict, quarantined, books_unbalanced
     resolution: matched, restated; null while open, as a waived one is
     most_missing: the most that was ever missing of it
+    excused: how many dead events somebody has waived, where they are all that it lacks; else 0
     """
 
     environment_id: int = Field(
@@ -304,6 +305,7 @@ class Defect(SQLModel, table=True):
     waived_by: str | None = Field(default=None, max_length=200)
     waive_reason: str | None = Field(default=None, sa_type=Text)
     most_missing: int = Field(default=0, sa_type=Long, sa_column_kwargs={"server_default": "0"})
+    excused: int = Field(default=0, sa_type=Long, sa_column_kwargs={"server_default": "0"})
 
     __table_args__ = (
         Index(

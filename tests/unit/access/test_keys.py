@@ -7,7 +7,6 @@ import time_machine
 
 from app.access.environments import add_environment
 from app.access.keys import (
-    authenticate,
     check_key,
     issue_key,
     list_keys,
@@ -26,7 +25,7 @@ def test_a_key_proves_its_environment_and_scopes(store: Store) -> None:
         here = add_environment(connection, environment_key="acme", timezone="Europe/Vienna")
         issued = issue_key(connection, here, scopes=["read", "ingest"], name="feed")
     with snapshot(store) as connection:
-        principal = authenticate(connection, issued.key)
+        principal = check_key(connection, issued.key).principal
     assert (principal.environment_id, principal.environment_key) == (here, "acme")
     assert principal.scopes == {"ingest", "read"}
     assert principal.timezone == "Europe/Vienna"
@@ -53,7 +52,7 @@ def test_a_key_that_differs_anywhere_opens_nothing(store: Store, spoil: object) 
         here = add_environment(connection, environment_key="acme")
         issued = issue_key(connection, here, scopes=["read"])
     with snapshot(store) as connection, pytest.raises(NotAuthenticated):
-        authenticate(connection, spoil(issued.key))
+        check_key(connection, spoil(issued.key))
 
 
 def test_a_right_public_part_with_another_keys_secret_opens_nothing(store: Store) -> None:
@@ -62,7 +61,7 @@ def test_a_right_public_part_with_another_keys_secret_opens_nothing(store: Store
         one = issue_key(connection, here, scopes=["read"]).key.split("_", 2)
         two = issue_key(connection, here, scopes=["read"]).key.split("_", 2)
     with snapshot(store) as connection, pytest.raises(NotAuthenticated):
-        authenticate(connection, f"fc_{one[1]}_{two[2]}")
+        check_key(connection, f"fc_{one[1]}_{two[2]}")
 
 
 def test_a_key_ends_when_it_expires(store: Store) -> None:
@@ -71,9 +70,9 @@ def test_a_key_ends_when_it_expires(store: Store) -> None:
         ends_at = now() + timedelta(hours=1)
         issued = issue_key(connection, here, scopes=["read"], expires_at=ends_at)
     with snapshot(store) as connection:
-        authenticate(connection, issued.key)
+        check_key(connection, issued.key)
         with time_machine.travel(ends_at), pytest.raises(NotAuthenticated, match="expired"):
-            authenticate(connection, issued.key)
+            check_key(connection, issued.key)
 
 
 def test_a_use_is_noted_once_a_minute(store: Store) -> None:
@@ -96,11 +95,11 @@ def test_a_key_of_another_environment_cannot_be_revoked(store: Store) -> None:
         issued = issue_key(connection, here, scopes=["read"])
         with pytest.raises(UnknownName):
             revoke_key(connection, there, issued.key_id)
-        authenticate(connection, issued.key)
+        check_key(connection, issued.key)
         revoke_key(connection, here, issued.key_id)
         revoke_key(connection, here, issued.key_id)
         with pytest.raises(NotAuthenticated, match="revoked"):
-            authenticate(connection, issued.key)
+            check_key(connection, issued.key)
 
 
 @pytest.mark.parametrize("scopes", [[], ["root"], ["read", "READ"]])

@@ -2,11 +2,12 @@
 
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import pytest
 import structlog
 
-from app.base.facts import BatchAccepted, Fact, SweepRepaired
+from app.base.facts import BatchAccepted, DefectOpened, Fact, SweepRepaired
 from app.base.metrics import metrics_text
 from app.base.observe import configure_logs, listening, observe
 
@@ -17,6 +18,7 @@ FATE = BatchAccepted(
     duplicate_count=3,
     conflict_count=0,
     rejected_count=1,
+    unknown_field_count=2,
     duration_s=0.02,
 )
 
@@ -41,6 +43,7 @@ def test_a_fact_is_counted_by_environment() -> None:
     assert 'fullcount_events_total{environment="77",outcome="accepted"}' in text
     assert 'fullcount_events_total{environment="77",outcome="duplicate"}' in text
     assert 'environment="77",outcome="conflict"' not in text
+    assert 'fullcount_unknown_fields_total{environment="77"}' in text
 
 
 def test_a_fact_is_one_line_of_ascii_json_on_standard_error(
@@ -55,3 +58,22 @@ def test_a_fact_is_one_line_of_ascii_json_on_standard_error(
     told = json.loads(line)
     assert (told["event"], told["level"], told["entity_count"]) == ("sweep_repaired", "error", 2)
     assert line.isascii()
+
+
+@pytest.mark.parametrize("log_format", ["json", "console"])
+def test_moments_are_told_as_in_every_answer(
+    capfd: pytest.CaptureFixture[str], log_format: str
+) -> None:
+    configure_logs(log_format)
+    observe(
+        DefectOpened(
+            1,
+            defect_id=2,
+            source_id=3,
+            stream="quest",
+            kind="short",
+            from_at=datetime(2025, 5, 23, 6, tzinfo=UTC),
+            missing_count=6,
+        )
+    )
+    assert "2025-05-23T06:00:00.000000Z" in capfd.readouterr().err

@@ -96,13 +96,13 @@ def test_lengths_count_characters(connection: Connection) -> None:
     assert [call(connection, "length", text) for text in TEXTS] == [len(text) for text in TEXTS]
 
 
-@pytest.mark.parametrize("start", [-3, 0, 1, 2, 7, 2**40])
+@pytest.mark.parametrize("start", [-(2**63), -3, -1, 0, 1, 2, 7, 2**40])
 @pytest.mark.parametrize("length", [None, -1, 0, 1, 3, 2**40])
 def test_substrings_are_cut_as_python_cuts_them(
     connection: Connection, start: int, length: int | None
 ) -> None:
-    first = max(start, 0)
     for text in TEXTS:
+        first = start if start >= 0 else max(start + len(text), 0)
         values = (text, start) if length is None else (text, start, length)
         last = None if length is None else first + max(length, 0)
         assert call(connection, "substring", *values) == text[first:last]

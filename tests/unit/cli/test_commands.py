@@ -59,6 +59,10 @@ def test_an_environment_gets_a_source_and_keys(shell: Shell) -> None:
     made = shell.ask("sources add legacy --environment acme")
     assert made.keys() == {"source", "key_id", "secret"}
     assert [row["source"] for row in shell.ask("sources list -e acme")["items"]] == ["legacy"]
+    shell.run("sources ask legacy -e acme https://lms.example.org/x")
+    assert shell.ask("sources list -e acme")["items"][0]["evidence_url"].endswith("/x")
+    shell.run("sources ask legacy -e acme -- -")
+    assert shell.ask("sources list -e acme")["items"][0]["evidence_url"] is None
     assert "1 key\n" in shell.run("keys list -e acme")
     shell.run(f"keys revoke {issued['key_id']} -e acme")
     assert shell.ask("keys list -e acme")["items"][0]["revoked_at"] is not None

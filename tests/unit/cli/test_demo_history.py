@@ -14,7 +14,6 @@ from app.cli.simulation.history import (
     live_moment,
     simulate_history,
     simulate_live,
-    simulate_source,
 )
 from app.cli.simulation.pen import Event, batched
 from app.learning.events import EVENT_TYPES, check_data, event_type_named
@@ -75,15 +74,8 @@ def test_some_work_waits_for_people(history: list[Event]) -> None:
     assert set(marked) == {"attended", "partial", "no_show", "excused"}
 
 
-def test_every_source_can_tell_again_what_it_made(history: list[Event]) -> None:
-    (company,) = (one for one in COMPANIES if history[0]["id"].startswith(one.key))
-    world = make_world(company, seed=1, until=UNTIL)
-    told = [list(simulate_source(world, seed=1, source=source)) for source in SOURCES]
-
-    assert sorted(event["id"] for part in told for event in part) == sorted(
-        event["id"] for event in history
-    )
-    assert all(part for part in told)
+def test_every_event_is_made_by_one_of_the_sources(history: list[Event]) -> None:
+    assert {event["source"] for event in history} == set(SOURCES)
 
 
 def test_a_network_brings_every_event_some_late_and_some_twice(history: list[Event]) -> None:

@@ -8,9 +8,12 @@ from sqlalchemy import select
 
 from app.base.config import Settings
 from app.base.errors import TooMuchPending, UnknownName
+from app.base.facts import BatchAccepted, Fact
+from app.base.observe import listening
+from app.cli.ingest import read_origin
 from app.intake.accept import accept_body, accept_items
 from app.intake.decode import LINES_TYPE, SINGLE_TYPE, Broken
-from app.intake.receipts import Receipt, read_position, receipt_of
+from app.intake.receipts import Receipt, receipt_of
 from app.intake.sources import add_source, seal_source
 from app.ledger.books import read_books, recount_books
 from app.processing.drain import drain_all
@@ -212,6 +215,21 @@ def test_a_crash_before_the_commit_leaves_nothing(
         assert read_books(connection, environment_id).is_balanced
 
 
+def test_fields_that_no_contract_knows_are_kept_and_counted(
+    store: Store, settings: Settings, environment_id: int
+) -> None:
+    heard: list[Fact] = []
+    event = an_event(1)
+    item = {**event, "vendorflag": "x", "data": {**event["data"], "mood": "fine", "shoe": 43}}
+    with listening(heard.append):
+        accept(store, settings, environment_id, item, item)
+    (fact,) = [fact for fact in heard if isinstance(fact, BatchAccepted)]
+    assert (fact.accepted_count, fact.duplicate_count, fact.unknown_field_count) == (1, 1, 3)
+    (row,) = rows_of(store, Event, environment_id)
+    assert json.loads(row.data) == item["data"]
+    assert json.loads(row.extras) == {"vendorflag": "x"}
+
+
 def test_the_position_of_a_file_is_kept_with_what_was_read_from_it(
     store: Store, settings: Settings, environment_id: int
 ) -> None:
@@ -225,8 +243,8 @@ def test_the_position_of_a_file_is_kept_with_what_was_read_from_it(
             origin_position=position,
         )
     with snapshot(store) as connection:
-        assert read_position(connection, environment_id, "file:a") == 250
-        assert read_position(connection, environment_id, "file:b") is None
+        assert read_origin(connection, environment_id, "file:a") == 250
+        assert read_origin(connection, environment_id, "file:b") == 0
 
 
 def test_what_is_shelved_is_cut_to_the_size_of_an_event(

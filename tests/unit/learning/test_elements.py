@@ -1,5 +1,6 @@
 """Elements and sums: the test vector of the docs, order, sharding, and spellings refused."""
 
+import hmac
 import random
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,11 +10,13 @@ import pytest
 from app.learning.elements import (
     ZERO_SUM,
     frame_stream,
+    frame_text,
     is_boundary,
     make_element,
+    moment_of_slot,
     pack_sum,
     read_sum,
-    slot_of,
+    slot_number,
     spell_sum,
     subtract_sums,
     sum_elements,
@@ -49,6 +52,13 @@ def test_another_reader_of_the_docs_makes_the_same_elements() -> None:
         theirs = element_of(spell_sum(SECRET), event)
         assert theirs == int.from_bytes(an_element(event_id, digest), "big")
         assert spell(theirs) == spell_sum(an_element(event_id, digest))
+
+
+@pytest.mark.parametrize("length", [0, 1, 32, 64, 65, 200])
+def test_an_element_is_an_hmac_under_a_secret_of_any_length(length: int) -> None:
+    secret, framed = bytes(range(length)), frame_stream("acme", "lms", "quest")
+    told = framed + frame_text("e1") + frame_text(DIGEST)
+    assert make_element(secret, framed, "e1", DIGEST) == hmac.digest(secret, told, "sha256")
 
 
 def test_each_part_of_an_element_counts() -> None:
@@ -99,6 +109,6 @@ def test_a_sum_has_one_spelling() -> None:
 def test_a_slot_begins_at_a_multiple_of_the_bucket(
     moment: datetime, bucket_s: int, slot: datetime
 ) -> None:
-    assert slot_of(moment, bucket_s) == slot
+    assert moment_of_slot(slot_number(moment, bucket_s), bucket_s) == slot
     assert is_boundary(slot, bucket_s)
     assert is_boundary(moment, bucket_s) == (moment == slot)

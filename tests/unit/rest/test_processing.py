@@ -57,12 +57,13 @@ def test_dead_events_are_listed_redriven_and_audited(
     heal(monkeypatch)
     body = {"entity": entity["entity"], "by": "Ops"}
     done = operator.post("/v1/dead/redrive", json=body)
-    assert (done.status_code, done.json()) == (200, {"events": 2, "entities": 1, "audit_id": 1})
+    assert (done.status_code, done.json()) == (200, {"events": 2, "entities": 1, "audit_id": 2})
     drain_all(site.store, settings)
     books = operator.get("/v1/books").json()
     assert (books["dead"], books["pending"], books["balanced"]) == (0, 0, True)
     assert operator.get("/v1/dead").json() == {"items": [], "next": None}
-    (act,) = operator.get("/v1/audit").json()["items"]
+    act, earlier = operator.get("/v1/audit").json()["items"]
+    assert (act["audit_id"], earlier["action"]) == (2, "source.added")
     assert act["actor"].endswith(" (Ops)")
     assert (act["action"], act["target"]) == ("dead.redriven", f"entity {entity['entity']}")
 
@@ -131,6 +132,7 @@ def test_figures_tell_what_waits_how_long_and_what_died(
     told = operator.get("/v1/processing").json()
     assert (told["pending"], told["oldest_pending_s"]) == (0, None)
     assert (told["dead"], told["duplicate"], told["conflict"], told["rescued"]) == (2, 1, 0, 0)
+    assert told["canary_waits_s"] == 0
     assert told["quanta"] == 2
     assert told["coalescing_ratio"] == 1.5
     assert told["dwell"]["events"] == 1

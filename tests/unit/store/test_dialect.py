@@ -10,11 +10,12 @@ from sqlalchemy.exc import IntegrityError
 from app.ledger.facts import SETTLED
 from app.store.dialect import insert_missing, insert_rows, update_rows, upsert_rows
 from app.store.engine import Store, snapshot, transaction
-from app.store.tables import Module, Tally
+from app.store.lookup import find_rows
+from app.store.tables import BucketSum, Module, Tally
 from app.store.tables.columns import table_of
 from tests.builders import NOON, an_environment
 
-TALLY, MODULE = table_of(Tally), table_of(Module)
+TALLY, MODULE, SUMS = table_of(Tally), table_of(Module), table_of(BucketSum)
 KEY = ("environment_id", "source_id", "stream")
 COUNTS = ("received", "accepted", "duplicate", "conflict", "rejected", *SETTLED)
 COLUMNS = (*KEY, *COUNTS, "last_received_at")
@@ -106,6 +107,56 @@ def test_an_upsert_takes_the_same_key_twice(store: Store, environment_id: int) -
     with transaction(store) as connection:
         upsert_rows(connection, TALLY, COLUMNS, rows, key=KEY, update=(), added=("received",))
     assert kept(store, environment_id) == {"quest": (6, NOON)}
+
+
+def test_an_update_takes_the_same_key_twice_and_the_last_one_holds(
+    store: Store, environment_id: int
+) -> None:
+    rows = [(received, environment_id, 1, "quest") for received in (7, 8)]
+    with transaction(store) as connection:
+        update_rows(connection, TALLY, rows, update=("received",), key=KEY)
+    assert kept(store, environment_id) == {"quest": (8, NOON)}
+
+
+def test_bytes_and_moments_are_upserted_and_found_as_they_were(
+    store: Store, environment_id: int
+) -> None:
+    columns = ("environment_id", "source_id", "stream", "slot_at", "accepted_sum", "applied_sum")
+    moments = [NOON, NOON + timedelta(microseconds=1), NOON + timedelta(days=1)]
+    rows = [
+        (environment_id, 1, "quest", at, bytes([0, n, 255]), b"\\x") for n, at in enumerate(moments)
+    ]
+    counts = ("accepted", "applied", "weak")
+    with transaction(store) as connection:
+        upsert_rows(
+            connection,
+            SUMS,
+            (*columns, *counts),
+            [(*row, 0, 0, 0) for row in rows],
+            key=columns[:4],
+            update=("accepted_sum",),
+        )
+        found = find_rows(
+            connection,
+            SUMS,
+            environment_id,
+            columns=columns,
+            key=("source_id", "slot_at"),
+            keys=[(1, at) for at in (*moments[:2], NOON - timedelta(days=1))] + [(2, NOON)],
+        )
+        assert sorted(set(found)) == rows[:2]
+
+
+def test_a_number_beyond_all_bounds_is_upserted_as_it_is(store: Store, environment_id: int) -> None:
+    columns = ("environment_id", "module_id", "module_key", "name", "status", "tags", "max_score")
+    rest = ("parts_count", "known", "events_count", "revision", "changed_at", "is_deleted")
+    values = (environment_id, 1, "m", "m", "draft", "[]", float("inf"), 0, True, 0, 1, NOON, False)
+    with transaction(store) as connection:
+        key = ("environment_id", "module_key")
+        upsert_rows(connection, MODULE, (*columns, *rest), [values], key=key, update=("max_score",))
+    with snapshot(store) as connection:
+        kept_score = select(MODULE.c.max_score).where(MODULE.c.environment_id == environment_id)
+        assert connection.execute(kept_score).scalar_one() == float("inf")
 
 
 def test_rows_are_updated_by_their_key(store: Store, environment_id: int) -> None:

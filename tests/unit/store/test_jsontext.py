@@ -156,6 +156,12 @@ def test_rows_of_any_width_are_one_object(connection: Connection, width: int) ->
     assert found == {f"v{i}": "}" if i % 3 == 0 else f"{i}" for i in range(width)}
 
 
+@pytest.mark.parametrize("width", [62, 63, 130])
+def test_objects_within_wide_rows_stay_whole(connection: Connection, width: int) -> None:
+    values = [json_inner(a_bound('{"a":{}}', Text())) for _ in range(width)]
+    assert written(connection, *values) == {f"v{i}": {"a": {}} for i in range(width)}
+
+
 def test_days_between_are_whole_days(connection: Connection) -> None:
     begin = datetime(2025, 5, 24, 10, tzinfo=UTC)
     ends = {

@@ -1,8 +1,10 @@
 """Surrogate ids: numbers of a table's rows within their environment."""
 
 from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any
 
-from sqlalchemy import Connection, Table, func, select
+from sqlalchemy import Connection, Select, Table, bindparam, func, select
 
 _ID_NAMES = {
     "progress": "assignment_id",
@@ -23,10 +25,12 @@ def number_rows(
     """Give `count` new surrogate ids of a table; the environment's row must be locked."""
     newest = 0
     if count:
-        found = connection.execute(
-            select(func.max(table.c[id_name_of(table)])).where(
-                table.c.environment_id == environment_id
-            )
-        ).scalar()
-        newest = found or 0
+        named = {"its_environment": environment_id}
+        newest = connection.execute(_select_newest(table), named).scalar() or 0
     return iter(range(newest + 1, newest + 1 + count))
+
+
+@lru_cache(maxsize=64)
+def _select_newest(table: Table) -> Select[Any]:
+    newest = func.max(table.c[id_name_of(table)])
+    return select(newest).where(table.c.environment_id == bindparam("its_environment"))
