@@ -3,7 +3,7 @@
 A source that can only push is told which ranges differ until the missing events are known.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -15,7 +15,7 @@ from app.learning.elements import spell_sum
 from app.learning.ranges import Differences, Digest, Range, compare_parts, split_range
 from app.store.tables import BucketDelta, BucketSum, Event, Manifest
 from app.store.tables.columns import table_of
-from app.store.tables.journal import APPLIED, DEAD, ERASED, PENDING, SUPERSEDED, WAIVED
+from app.store.tables.journal import DEAD, PENDING, WAIVED
 
 _LOOKED_UP_AT_ONCE = 1_000
 _STATES = {PENDING: "waiting", DEAD: "dead"}
@@ -127,18 +127,6 @@ def read_accepted(
         for row in connection.execute(_accepted(connection, environment_id, interval))
         if row.element is not None
     }
-
-
-def read_applied(
-    connection: Connection, environment_id: int, interval: DeclaredInterval
-) -> Iterable[bytes]:
-    """Give the elements of an interval's applied events, from the journal itself."""
-    statement = _accepted(connection, environment_id, interval).where(
-        table_of(Event).c.disposition.in_((APPLIED, SUPERSEDED, ERASED))
-    )
-    for row in connection.execute(statement):
-        if row.element is not None:
-            yield bytes(row.element)
 
 
 def read_waived(

@@ -67,11 +67,7 @@ def watch_environments(store: Store, environment_ids: Iterable[int]) -> None:
             if faults or BOOKS_UNBALANCED in is_open:
                 _tell_faults(connection, environment_id, BOOKS_UNBALANCED, faults=faults)
             if lost_since or CANARY_LOST in is_open:
-                lost = (
-                    [f"the heartbeat of {format_time(lost_since)} has left the queue undone"]
-                    if lost_since
-                    else []
-                )
+                lost = _describe_lost(lost_since)
                 _tell_faults(connection, environment_id, CANARY_LOST, faults=lost)
             if walk is not None:
                 _keep_walk(connection, environment_id, walk, now=moment)
@@ -110,7 +106,7 @@ def _tell_faults(
         resolve_alarm(connection, environment_id, kind, now=now())
 
 
-def _tell_lost(since: datetime | None) -> list[str]:
+def _describe_lost(since: datetime | None) -> list[str]:
     return [f"the heartbeat of {format_time(since)} has left the queue undone"] if since else []
 
 
