@@ -1,20 +1,22 @@
 """What the feed is measured against: bare ASGI applications, and the usual way by ORM.
 
-All read the database that BENCH_DATABASE names, one process on uvicorn.
+All read the database whose address is BENCH_DATABASE, one process on uvicorn.
 """
 
 import json
 import os
 import sqlite3
 from collections.abc import Awaitable, Callable, Mapping
+from copy import copy
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
+import psycopg
 from fastapi import FastAPI
 from pydantic import BaseModel
-from sqlalchemy import ColumnElement, Select, and_, create_engine, select
+from sqlalchemy import ColumnElement, Select, and_, create_engine, make_url, select
 from sqlalchemy.orm import Session
 from sqlmodel import col
 
@@ -25,10 +27,10 @@ Application = Callable[[Mapping[str, Any], Callable[[], Any], Send], Awaitable[N
 
 
 def make_bare() -> Application:
-    """The product's own SQL text, captured by the benchmark, run by sqlite3 and sent as it is.
+    """The product's own SQL text, captured by the benchmark, run by the driver and sent as it is.
 
-    Shape: BENCH_STATEMENT is JSON {sql, parameters, after, rows}: the last two say at which places
-        of the parameters the first key and the number of rows stand
+    Shape: BENCH_STATEMENT is JSON {sql, parameters, after}: `after` says at which places of the
+        parameters, numbers or names, the key of the last row before the page stands
     """
     captured = json.loads(os.environ["BENCH_STATEMENT"])
     connection = _open_bare()
@@ -37,7 +39,7 @@ def make_bare() -> Application:
         if scope["type"] != "http":
             return
         asked = parse_qs(scope["query_string"].decode())
-        parameters = list(captured["parameters"])
+        parameters = copy(captured["parameters"])
         for place in captured["after"]:
             parameters[place] = int(asked["after"][0])
         row = connection.execute(captured["sql"], parameters).fetchone()
@@ -75,8 +77,13 @@ def make_replay() -> Application:
     return replay
 
 
-def _open_bare() -> sqlite3.Connection:
-    connection = sqlite3.connect(os.environ["BENCH_DATABASE"], isolation_level=None)
+def _open_bare() -> Any:
+    """A connection of the driver itself."""
+    url = make_url(os.environ["BENCH_DATABASE"])
+    if url.get_backend_name() != "sqlite":
+        plain = url.set(drivername="postgresql").render_as_string(hide_password=False)
+        return psycopg.connect(plain, autocommit=True)
+    connection = sqlite3.connect(str(url.database), isolation_level=None)
     for pragma in ("cache_size=-65536", "mmap_size=1073741824", "temp_store=MEMORY"):
         connection.execute(f"pragma {pragma}")
     return connection
@@ -146,7 +153,7 @@ class Page(BaseModel):
 
 def make_usual() -> FastAPI:
     """SQLModel objects through a pydantic response model, paged by key; no verdict beside them."""
-    engine = create_engine(f"sqlite:///{os.environ['BENCH_DATABASE']}")
+    engine = create_engine(os.environ["BENCH_DATABASE"])
     application = FastAPI()
 
     @application.get("/", response_model=Page)

@@ -1,21 +1,17 @@
 """The extract: LearnerProgress walked over OData, beside the bare and the usual way to serve it.
 
-Three servers of one process each on one SQLite file, pages of 5,000; a round walks all rows with
-the product and the bare application, and a tenth of them with the usual one.
+Three servers of one process each on one database, pages of 5,000; a round walks all rows with the
+product and the bare application, and a tenth of them with the usual one.
 """
 
 import json
 import re
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
-
-from sqlalchemy import event
 
 from app.access.keys import check_key, issue_key
 from app.base.config import Settings
@@ -23,8 +19,10 @@ from app.query.answer import run_plan
 from app.query.plan import make_plan
 from app.query.request import Request
 from app.store.engine import Store, close_store, open_store, snapshot, transaction
-from bench.filler import filled_database
+from bench.databases import open_databases
+from bench.filler import filled_address
 from bench.measure import Figure, interleave, memory_bytes
+from bench.plans import noted_questions
 from bench.server import Client, serve_bare, serve_product
 
 ROWS = 1_000_000
@@ -33,6 +31,7 @@ _USUAL_SHARE = 10
 _PAGE_ROUNDS = 40
 _SET = "/odata/v4/LearnerProgress"
 _PREFER = {"Prefer": f"odata.maxpagesize={PAGE_ROWS}"}
+_WRITES_ROWS = re.compile("group_concat|string_agg")
 _NEXT_LINK = re.compile(rb'"@odata\.nextLink":"([^"]+)"')
 
 
@@ -62,30 +61,53 @@ class Servers:
 
 
 def run_extract() -> list[Figure]:
-    """Measure the three side by side, then memory over a walk and first against last page."""
-    database = filled_database(ROWS)
-    key, statement = _capture(database)
-    with _serve_all(database, key=key, statement=statement) as servers:
-        walk = walk_feed(servers)
-        if walk.row_count != ROWS:
-            raise AssertionError(f"the feed gave {walk.row_count} rows of {ROWS}")
-        medians = interleave(
-            {
-                "product": lambda: ROWS / walk_feed(servers).seconds,
-                "bare": lambda: _walk_pages(servers.bare, ROWS),
-                "usual": lambda: _walk_pages(servers.usual, ROWS // _USUAL_SHARE),
-            }
-        )
-        again = walk_feed(servers)
-        pages = (_SET, again.second, again.last)
-        first_s, second_s, last_s = _time_pages(servers.product, pages)
+    """The three side by side on SQLite and PostgreSQL; on SQLite also memory over a walk, and the
+    first page against the last.
+    """
+    with open_databases() as databases:
+        figures = []
+        for kind, least, times in (("SQLite", 0.7, 8), ("PostgreSQL", 0.8, 4)):
+            address = filled_address(databases, kind, ROWS)
+            key, statement = _capture(address)
+            with _serve_all(address, key=key, statement=statement) as servers:
+                figures += _measure_beside(servers, kind, least=least, times=times)
+                if kind == "SQLite":
+                    figures += _measure_walk(servers)
+    return figures
+
+
+def _measure_beside(servers: Servers, kind: str, *, least: float, times: float) -> list[Figure]:
+    """Rows a second of the three.
+
+    least, times: what the product should reach of the bare and of the usual one
+    """
+    walk = walk_feed(servers)
+    if walk.row_count != ROWS:
+        raise AssertionError(f"the feed gave {walk.row_count} rows of {ROWS}")
+    medians = interleave(
+        {
+            "product": lambda: ROWS / walk_feed(servers).seconds,
+            "bare": lambda: _walk_pages(servers.bare, ROWS),
+            "usual": lambda: _walk_pages(servers.usual, ROWS // _USUAL_SHARE),
+        }
+    )
+    bare, usual = (medians["product"] / medians[name] for name in ("bare", "usual"))
+    return [
+        Figure(f"{kind}: OData, pages of 5,000", medians["product"], "rows/s"),
+        Figure(f"{kind}: bare ASGI application, the same SQL", medians["bare"], "rows/s"),
+        Figure(f"{kind}: ORM and pydantic endpoint, the same fields", medians["usual"], "rows/s"),
+        Figure(f"{kind}: OData / bare", bare, "ratio", least),
+        Figure(f"{kind}: OData / ORM and pydantic", usual, "ratio", times),
+    ]
+
+
+def _measure_walk(servers: Servers) -> list[Figure]:
+    """Memory over a walk, and the first page against the last."""
+    again = walk_feed(servers)
+    pages = (_SET, again.second, again.last)
+    first_s, second_s, last_s = _time_pages(servers.product, pages)
     settled = again.memory_bytes[len(again.memory_bytes) // 5 :]
     return [
-        Figure("OData, pages of 5,000", medians["product"], "rows/s"),
-        Figure("bare ASGI application, the same SQL", medians["bare"], "rows/s"),
-        Figure("ORM and pydantic endpoint, the same fields", medians["usual"], "rows/s"),
-        Figure("OData / bare", medians["product"] / medians["bare"], "ratio", 0.7),
-        Figure("OData / ORM and pydantic", medians["product"] / medians["usual"], "ratio", 8),
         Figure("memory of the server's own, largest", max(again.memory_bytes) / 2**20, "MiB"),
         Figure(
             "memory, last / first fifth of the walk",
@@ -111,7 +133,7 @@ def walk_feed(servers: Servers) -> Walk:
         reply = servers.product.ask("GET", following, headers=_PREFER)
         if reply.status != 200:
             raise AssertionError(f"{following}: {reply.status} {reply.body[:300]!r}")
-        rows += reply.body.count(b'"assignment_id":')
+        rows += reply.body.count(b'"assignment_id"')
         link = _NEXT_LINK.search(reply.body, max(0, len(reply.body) - 4_000)) or _NEXT_LINK.search(
             reply.body, 0, 4_000
         )
@@ -128,7 +150,7 @@ def _walk_pages(client: Client, rows: int) -> float:
     started = time.monotonic()
     for after in range(0, rows, PAGE_ROWS):
         reply = client.ask("GET", f"/?after={after}&rows={PAGE_ROWS}")
-        if reply.body.count(b'"assignment_id":') != PAGE_ROWS:
+        if reply.body.count(b'"assignment_id"') != PAGE_ROWS:
             raise AssertionError(f"page after {after}: {reply.status} {reply.body[:300]!r}")
     return rows / (time.monotonic() - started)
 
@@ -145,13 +167,11 @@ def _time_pages(client: Client, paths: tuple[str, ...]) -> list[float]:
 
 
 @contextmanager
-def _serve_all(database: Path, *, key: str, statement: str) -> Iterator[Servers]:
+def _serve_all(address: str, *, key: str, statement: str) -> Iterator[Servers]:
     with (
-        serve_product(database, worker=False) as product,
-        serve_bare(
-            "bench.baselines:make_bare", database=str(database), statement=statement
-        ) as bare,
-        serve_bare("bench.baselines:make_usual", database=str(database)) as usual,
+        serve_product(address, worker=False) as product,
+        serve_bare("bench.baselines:make_bare", database=address, statement=statement) as bare,
+        serve_bare("bench.baselines:make_usual", database=address) as usual,
         product.client(key) as asked,
         bare.client() as asked_bare,
         usual.client() as asked_usual,
@@ -159,31 +179,21 @@ def _serve_all(database: Path, *, key: str, statement: str) -> Iterator[Servers]
         yield Servers(asked, product.pid, asked_bare, asked_usual)
 
 
-def _capture(database: Path) -> tuple[str, str]:
+def _capture(address: str) -> tuple[str, str]:
     """A key, and the SQL of a page after the first as BENCH_STATEMENT tells it."""
-    store = open_store(f"sqlite:///{database}")
+    store = open_store(address)
     with transaction(store) as connection:
         key = issue_key(connection, 1, scopes=("read",), name="bench").key
-    run: list[tuple[str, tuple[Any, ...]]] = []
-    event.listen(store.engine, "after_cursor_execute", _note_into(run))
-    _read_pages(store, key, pages=3)
+    with noted_questions() as run:
+        _read_pages(store, key, pages=3)
     close_store(store)
-    sql, parameters = next(
-        (sql, values)
-        for sql, values in reversed(run)
-        if "group_concat" in sql and PAGE_ROWS in values
-    )
-    after = [place for place, value in enumerate(parameters) if value == 2 * PAGE_ROWS]
+    sql, parameters = next(one for one in reversed(run) if _WRITES_ROWS.search(one[0]))
+    named = enumerate(parameters) if isinstance(parameters, tuple) else parameters.items()
+    after = [place for place, value in named if value == 2 * PAGE_ROWS]
     if not after:
         raise LookupError("no parameter of the page's statement is the last key of the page before")
-    return key, json.dumps({"sql": str(sql), "parameters": parameters, "after": after})
-
-
-def _note_into(run: list[tuple[str, tuple[Any, ...]]]) -> Callable[..., None]:
-    def note(_connection: Any, _cursor: Any, statement: str, values: Any, *_rest: Any) -> None:
-        run.append((statement, tuple(values)))
-
-    return note
+    captured = {"sql": str(sql), "parameters": parameters, "after": after}
+    return key, json.dumps(captured, default=str)
 
 
 def _read_pages(store: Store, key: str, *, pages: int) -> None:

@@ -137,7 +137,9 @@ def _serve_both(
         with (
             serve_product(database, worker=False) as product,
             serve_bare(
-                "bench.baselines:make_replay", database=str(database), statements=file.name
+                "bench.baselines:make_replay",
+                database=f"sqlite:///{database}",
+                statements=file.name,
             ) as bare,
             product.client(key) as asked,
             bare.client() as asked_bare,

@@ -35,8 +35,9 @@ from app.store.dialect import insert_rows
 from app.store.engine import Store, close_store, open_store, transaction
 from app.store.tables import Attempt, Environment, Learner, Module, Progress, Series, Team
 from app.store.tables.columns import table_of
+from bench.databases import Databases
 from bench.measure import tell
-from bench.server import prepare_database
+from bench.server import prepare_database, prepare_store
 
 _START = datetime(2024, 1, 1, tzinfo=UTC)
 _MODULES_EACH = 40
@@ -65,6 +66,25 @@ def filled_database(rows: int) -> Path:
     close_store(store)
     draft.rename(path)
     return path
+
+
+def filled_address(databases: Databases, kind: str, rows: int, *, url: str = "") -> str:
+    """The address of a database of a kind with so many rows of progress.
+
+    url: of one with fewer, which a server fills up; empty without one
+    """
+    if kind == "SQLite":
+        return f"sqlite:///{filled_database(rows)}"
+    is_new = not url
+    url = url or databases.copy(databases.urls[kind])
+    tell(f"  writing {rows:,} rows to {kind}")
+    store = open_store(url)
+    if is_new:
+        prepare_store(store, ["bench"], source="bench")
+    fill_store(store, rows)
+    close_store(store)
+    databases.run_admin("VACUUM ANALYZE", database=url.rpartition("/")[2].partition("?")[0])
+    return url
 
 
 def _edition() -> str:

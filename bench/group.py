@@ -22,12 +22,11 @@ from app.query.frames import AS_OF_BIND, AS_OF_DAY_BIND, ENVIRONMENT_BIND
 from app.query.plan import Plan, make_plan
 from app.query.request import Aggregate, Request
 from app.query.sql import LIMIT_BIND, OFFSET_BIND, rows_statement
-from app.store.engine import Store, close_store, open_store, snapshot
+from app.store.engine import close_store, open_store, snapshot
 from app.store.guard import GuardedText
-from bench.databases import KINDS, Databases, open_databases
-from bench.filler import fill_store, filled_database
+from bench.databases import KINDS, open_databases
+from bench.filler import filled_address
 from bench.measure import ROUNDS, Figure, interleave, tell
-from bench.server import prepare_store
 
 SIZES = (1_000_000, 5_000_000)
 AS_OF = datetime(2025, 9, 1, tzinfo=UTC)
@@ -116,31 +115,12 @@ def run_group_bench() -> list[Figure]:
             url = ""
             for rows in SIZES:
                 tell(f"  {kind}, {rows:,} rows")
-                url = _filled(databases, kind, rows, url=url)
+                url = filled_address(databases, kind, rows, url=url)
                 store = open_store(url)
                 with snapshot(store) as connection:
                     figures += _measure(connection, f"{kind}, {rows // 1_000_000}M").figures()
                 close_store(store)
     return figures
-
-
-def _filled(databases: Databases, kind: str, rows: int, *, url: str) -> str:
-    """The address of a database with so many rows.
-
-    url: of one with fewer, which a server fills up; empty without one
-    """
-    if kind == "SQLite":
-        return f"sqlite:///{filled_database(rows)}"
-    is_new = not url
-    url = url or databases.copy(databases.urls[kind])
-    tell(f"  writing {rows:,} rows to {kind}")
-    store: Store = open_store(url)
-    if is_new:
-        prepare_store(store, ["bench"], source="bench")
-    fill_store(store, rows)
-    close_store(store)
-    databases.run_admin("VACUUM ANALYZE", database=url.rpartition("/")[2].partition("?")[0])
-    return url
 
 
 def _measure(connection: Connection, kind: str) -> Times:

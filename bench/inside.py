@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from sqlalchemy import event
-
 from app.access.keys import issue_key
 from app.base.config import Settings
 from app.main import create_app
 from app.store.engine import close_store, open_store, transaction
+from bench.plans import noted_questions
 
 
 @dataclass(slots=True)
@@ -22,7 +21,7 @@ class Inside:
     """An application in this process.
 
     key: of environment 1
-    run: the statements run since it was emptied, each with its values
+    run: the compiled questions run since it was emptied, each with its values
     """
 
     application: Any
@@ -93,12 +92,9 @@ def open_inside(database: Path) -> Iterator[Inside]:
     loop = asyncio.new_event_loop()
     inside = Inside(application, loop, key)
 
-    def note(_connection: Any, _cursor: Any, statement: str, values: Any, *_rest: Any) -> None:
-        inside.run.append((statement, tuple(values)))
-
-    event.listen(store.engine, "after_cursor_execute", note)
     try:
-        yield inside
+        with noted_questions() as inside.run:
+            yield inside
     finally:
         loop.run_until_complete(loop.shutdown_default_executor())
         loop.close()

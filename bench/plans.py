@@ -1,12 +1,15 @@
-"""How the database finds what it is asked for: the statements of a work and their plans."""
+"""The statements of a work, and how the database finds what they ask for."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
+from unittest import mock
 
 from sqlalchemy import Connection, event
 
 from app.store.guard import GuardedText
+from app.store.statement import Statement
 
 _EXPLAIN = {"sqlite": "EXPLAIN QUERY PLAN", "postgresql": "EXPLAIN (COSTS OFF)"}
 
@@ -17,6 +20,21 @@ class Explained:
 
     statement: str
     plan: tuple[str, ...]
+
+
+@contextmanager
+def noted_questions() -> Iterator[list[tuple[str, Any]]]:
+    """The compiled questions that this process runs meanwhile, each with its values."""
+    noted: list[tuple[str, Any]] = []
+    bind = Statement.bind
+
+    def note(statement: Statement, values: dict[str, Any]) -> Any:
+        bound = bind(statement, values)
+        noted.append((statement.text, bound))
+        return bound
+
+    with mock.patch.object(Statement, "bind", note):
+        yield noted
 
 
 def explain_statements(

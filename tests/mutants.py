@@ -98,13 +98,13 @@ MUTANTS: tuple[Mutant, ...] = (
             (
                 "processing/journal.py",
                 "            event.c.environment_id == environment_id,\n"
-                "            event.c.entity_key.in_(list(limits)),",
-                "            event.c.entity_key.in_(list(limits)),",
+                "            AmongTexts(event.c.entity_key,",
+                "            AmongTexts(event.c.entity_key,",
             ),
             (
                 "processing/journal.py",
-                'bindparam("dispositions", dispositions, expanding=True)),\n        )\n',
-                'bindparam("dispositions", dispositions, expanding=True)),\n        ),\n'
+                "            are_wanted,\n        )\n",
+                "            are_wanted,\n        ),\n"
                 '        execution_options={"across_environments": "a fault"},\n',
             ),
         ),
@@ -222,9 +222,9 @@ MUTANTS: tuple[Mutant, ...] = (
         (
             (
                 "processing/journal.py",
-                "        & (event.c.entity_key == lease.entity_key)\n"
-                "        & (event.c.seq <= lease.dirty_seq)\n",
-                "        & (event.c.seq <= lease.dirty_seq)\n",
+                "        event.c.entity_key == lease.entity_key,\n"
+                "        event.c.seq <= lease.dirty_seq,\n",
+                "        event.c.seq <= lease.dirty_seq,\n",
             ),
         ),
     ),
@@ -348,8 +348,7 @@ MUTANTS: tuple[Mutant, ...] = (
             (
                 "processing/project.py",
                 "    everything = read_entries(connection, environment_id, rest)\n",
-                "    everything = read_entries(connection, environment_id, rest, "
-                "dispositions=(PENDING,))\n",
+                "    everything = read_pending(connection, environment_id, rest)\n",
             ),
         ),
     ),

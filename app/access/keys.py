@@ -12,16 +12,17 @@ import string
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import cache
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Select, bindparam, insert, or_, select, update
+from sqlalchemy import Connection, String, bindparam, insert, or_, select, update
 
 from app.access.principal import SCOPES, Principal
 from app.base.clock import now
 from app.base.errors import BadName, NotAuthenticated, UnknownName
+from app.store.statement import Statement, compile_statement, run_statement
 from app.store.tables.access import ApiKey, Environment
-from app.store.tables.columns import table_of
+from app.store.tables.columns import decode_moment, table_of
 
 _ALPHABET = string.ascii_letters + string.digits
 _PUBLIC_LENGTH = 16
@@ -117,7 +118,8 @@ def check_key(connection: Connection, presented: str) -> CheckedKey:
     row = None
     if shape is not None:
         its_key = {"presented": shape[1]}
-        row = connection.execute(_key_query(), its_key, execution_options=_CROSSING).first()
+        found = run_statement(connection, _key_query(connection.dialect.name), its_key)
+        row = _KeyRow._make(found[0]) if found else None
     expected = row.secret_hash if row is not None else _DUMMY_HASH
     proved = hmac.compare_digest(_hash_secret(shape[2] if shape else ""), expected)
     if row is None or not proved:
@@ -125,7 +127,7 @@ def check_key(connection: Connection, presented: str) -> CheckedKey:
     moment = now()
     if row.revoked_at is not None:
         raise NotAuthenticated("this key was revoked", hint="Issue a new one: fullcount keys add")
-    if row.expires_at is not None and row.expires_at <= moment:
+    if row.expires_at is not None and decode_moment(row.expires_at) <= moment:
         raise NotAuthenticated("this key has expired", hint="Issue a new one: fullcount keys add")
     principal = Principal(
         environment_id=row.environment_id,
@@ -134,8 +136,10 @@ def check_key(connection: Connection, presented: str) -> CheckedKey:
         scopes=frozenset(row.scopes.split()),
         timezone=row.timezone,
     )
-    stale = row.last_used_at is None or moment - row.last_used_at >= _USE_NOTED_EVERY
-    return CheckedKey(principal, use_is_news=stale)
+    is_stale = (
+        row.last_used_at is None or moment - decode_moment(row.last_used_at) >= _USE_NOTED_EVERY
+    )
+    return CheckedKey(principal, use_is_news=is_stale)
 
 
 def note_key_use(connection: Connection, principal: Principal) -> None:
@@ -188,15 +192,32 @@ def revoke_key(connection: Connection, environment_id: int, key_id: str) -> None
     )
 
 
-@cache
-def _key_query() -> Select[*tuple[Any, ...]]:
-    """The key of a public part; made once, for it is run for every request."""
+class _KeyRow(NamedTuple):
+    """A key as the driver gives it, and its environment."""
+
+    environment_id: int
+    public_key: str
+    secret_hash: bytes
+    scopes: str
+    expires_at: Any
+    revoked_at: Any
+    last_used_at: Any
+    environment_key: str
+    timezone: str
+
+
+@lru_cache(maxsize=2)
+def _key_query(dialect_name: str) -> Statement:
+    """The key of a public part; written once, for it is run for every request."""
     key, environment = table_of(ApiKey), table_of(Environment)
-    return (
-        select(key, environment.c.environment_key, environment.c.timezone)
+    columns = {**environment.c, **key.c}
+    query = (
+        select(*[columns[name] for name in _KeyRow._fields])
+        .select_from(key)
         .join(environment, environment.c.environment_id == key.c.environment_id)
-        .where(key.c.public_key == bindparam("presented"))
+        .where(key.c.public_key == bindparam("presented", type_=String()))
     )
+    return compile_statement(query.execution_options(**_CROSSING), dialect_name)
 
 
 def _hash_secret(secret: str) -> bytes:

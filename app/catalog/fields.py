@@ -230,6 +230,10 @@ class Dataset:
     rows: Callable[[ColumnElement[Any], ColumnElement[Any]], Select[Any]] | None = None
     dynamic: tuple[Field, ...] = ()
 
+    def __hash__(self) -> int:
+        """By its name: to look through all of it would cost more than what is cached by it."""
+        return hash(self.name)
+
     def field(self, name: str) -> Field | None:
         """The field of this name, or None."""
         fields = (*self.fields, *self.dynamic)

@@ -2,7 +2,7 @@
 
 import base64
 import binascii
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
@@ -14,17 +14,36 @@ from app.access.principal import Principal
 from app.base.config import Settings
 from app.base.errors import NotAuthenticated, StoreBusy, StoreFull
 from app.http.errors import CHALLENGE
-from app.store.engine import Store, snapshot, transaction
+from app.store.engine import Store, glance, transaction
 
 HOW_TO_SEND = (
     "Send an API key as 'Authorization: Bearer', as 'X-API-Key', or as the password of Basic."
 )
 
 
-def authenticate_request(scope: Mapping[str, Any], store: Store) -> Principal:
+def note_use(store: Store, principal: Principal) -> None:
+    """Write down that a key was used, unless somebody writes just now; the next request tries
+    again then.
+    """
+    if store.write_lock.locked():
+        return
+    try:
+        with transaction(store) as connection:
+            note_key_use(connection, principal)
+    except (StoreBusy, StoreFull):
+        return
+
+
+def authenticate_request(
+    scope: Mapping[str, Any],
+    store: Store,
+    *,
+    note: Callable[[Store, Principal], object] = note_use,
+) -> Principal:
     """Who sends this request, by the API key in its headers; every front asks here.
 
     scope: the ASGI scope; the middleware has put the limit of failures into its state
+    note: writes down that the key was used
 
     Raises: NotAuthenticated, TooManyFailures
     """
@@ -36,7 +55,7 @@ def authenticate_request(scope: Mapping[str, Any], store: Store) -> Principal:
     if presented is None:
         raise NotAuthenticated("this needs an API key", hint=HOW_TO_SEND, headers=_challenge())
     try:
-        with snapshot(store) as connection:
+        with glance(store) as connection:
             checked = check_key(connection, presented)
     except NotAuthenticated as error:
         if failures is not None:
@@ -44,7 +63,7 @@ def authenticate_request(scope: Mapping[str, Any], store: Store) -> Principal:
         error.headers.update(_challenge())
         raise
     if checked.use_is_news:
-        _note_use(store, checked.principal)
+        note(store, checked.principal)
     return checked.principal
 
 
@@ -67,17 +86,6 @@ def _basic_password(credentials: str) -> str | None:
     except (binascii.Error, UnicodeDecodeError, ValueError):
         return None
     return decoded.partition(":")[2].strip() or None
-
-
-def _note_use(store: Store, principal: Principal) -> None:
-    """Write the use down unless somebody writes just now; the next request tries again then."""
-    if store.write_lock.locked():
-        return
-    try:
-        with transaction(store) as connection:
-            note_key_use(connection, principal)
-    except (StoreBusy, StoreFull):
-        return
 
 
 def _challenge() -> dict[str, str]:

@@ -65,7 +65,12 @@ def write_summary(freshness: Freshness) -> str:
 
 
 def demand_of(
-    given: Mapping[str, str], headers: Headers, *, address: str, floor: str = "", variant: str = ""
+    given: Mapping[str, str],
+    headers: Headers,
+    *,
+    address: str,
+    floor: str = "",
+    variant: tuple[Any, ...] = (),
 ) -> Demand:
     """What a request demands of the freshness of its answer, and what it has already.
 

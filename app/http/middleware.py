@@ -7,7 +7,6 @@ import re
 import uuid
 from collections.abc import Iterable
 
-from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.access.limits import FailureLimit
@@ -34,13 +33,13 @@ EXPOSED_HEADERS = (
     "X-Request-ID",
 )
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9-]{1,64}")
-_SECURITY_HEADERS = {
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-}
+_SECURITY_HEADERS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+)
 
 
 class RequestFrame:
@@ -68,10 +67,7 @@ class RequestFrame:
 
         async def framed_send(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                headers["X-Request-ID"] = request_id
-                for name, value in _SECURITY_HEADERS.items():
-                    headers.setdefault(name, value)
+                message["headers"] = _frame_headers(message.get("headers", ()), request_id)
             await send(message)
 
         try:
@@ -107,6 +103,16 @@ def check_frame(scope: Scope, settings: Settings) -> None:
     announced = next((value for name, value in headers if name == b"content-length"), b"0")
     if announced.isdigit() and int(announced[:20]) > settings.limit_body_bytes:
         raise _body_too_large(settings.limit_body_bytes)
+
+
+def _frame_headers(
+    headers: Iterable[tuple[bytes, bytes]], request_id: str
+) -> list[tuple[bytes, bytes]]:
+    """The headers of an answer with its request id, and the security headers it has not set."""
+    own = [(name, value) for name, value in headers if name != b"x-request-id"]
+    given = {name for name, _ in own}
+    missing = [one for one in _SECURITY_HEADERS if one[0] not in given]
+    return [*own, (b"x-request-id", request_id.encode()), *missing]
 
 
 def _count_body(receive: Receive, limit_bytes: int) -> Receive:

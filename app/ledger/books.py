@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, func, literal_column, select
 
-from app.ledger.facts import SETTLED
+from app.ledger.flow import SETTLED
 from app.store.sums import COUNTS
 from app.store.tables import Environment, Event, Quarantine, Source, Tally
 from app.store.tables.columns import table_of

@@ -6,34 +6,30 @@ the journal says (waiting events, digests not folded yet) is looked at each time
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import (
     BigInteger,
-    ColumnElement,
     Connection,
-    Table,
     bindparam,
-    func,
     literal_column,
     select,
 )
 
 from app.learning.modules import STREAM_NAMES, stream_kind
 from app.ledger.evidence import Key, Part, read_evidence
+from app.ledger.flow import SETTLED, Flow, add_flow, read_flow
 from app.ledger.standing import UNOWED, Standing, roll_standings, stand_part
 from app.ledger.verdict import Verdict, roll_up
 from app.store.engine import kept_between
-from app.store.statement import Statement, compile_statement
+from app.store.statement import Statement, compile_statement, run_statement
 from app.store.sums import COUNTS
-from app.store.tables import BucketDelta, Environment, Event, Source, Tally
+from app.store.tables import Environment, Event, Source, Tally
 from app.store.tables.columns import table_of
-from app.store.tables.journal import DEAD, PENDING
+from app.store.tables.journal import PENDING
 
-SETTLED = ("applied", "superseded", "dead", "waived", "erased")
-_DOOR = ("accepted", "duplicate", "conflict", "rejected")
 _NO_COUNTS = dict.fromkeys(COUNTS, 0)
 
 
@@ -127,24 +123,24 @@ class _Known:
     """What is kept of a stream while evidence stands still."""
 
     parts: tuple[Part, ...]
-    standings: tuple[Standing, ...]
-    rolled: Standing
+    lag: StreamLag
 
 
 @dataclass(frozen=True, slots=True)
-class _Flow:
-    """What the journal says of streams at this moment.
+class _Rolled:
+    """Several streams, worst first, and what may be said of all of them."""
 
-    unfolded: the earliest slot of digests not folded yet
-    waiting: sources and streams with events that are not settled
-    dead: likewise with events that were given up
-    unbalanced: sources and streams whose counts contradict one another
-    """
+    streams: tuple[StreamLag, ...]
+    standing: Standing
 
-    unfolded: Mapping[Key, datetime]
-    waiting: frozenset[Key]
-    dead: frozenset[Key]
-    unbalanced: frozenset[Key]
+
+@dataclass(slots=True)
+class _Kept:
+    """What is kept between requests: as of a state of evidence, by stream and by set of streams."""
+
+    evidence_id: int
+    known: Mapping[str, _Known]
+    rolled: dict[tuple[str, ...], _Rolled]
 
 
 # Questions
@@ -162,48 +158,61 @@ def read_freshness(
 
     end_at: the end of what the question asks for; None is now
     """
-    names = [name for name in STREAM_NAMES if name in set(touched)]
+    names = _in_order(frozenset(touched))
     head = _read_head(connection, environment_id)
-    known = _know_streams(connection, head, names, now=now)
-    flow = _read_flow(connection, environment_id)
-    streams = []
-    for name in names:
-        standing = known[name].rolled
-        if _is_moved(known[name], flow) or _ends_early(known[name], end_at, now):
-            parts = _add_flow(connection, head, known[name].parts, flow=flow)
-            standing = roll_standings([stand_part(p, now=now, end_at=end_at) for p in parts])
-        streams.append(StreamLag(name, stream_kind(name), "", standing))
-    return _make_freshness(streams, head.revision, now=now, end_at=end_at)
+    kept = _keep_known(connection, head, names, now=now)
+    flow = read_flow(connection, environment_id)
+    moved = {
+        name: _lower(connection, head, known, flow=flow, now=now, end_at=end_at)
+        for name in names
+        if _is_moved(known := kept.known[name], flow) or _ends_early(known, end_at, now)
+    }
+    if moved:
+        rolled = _roll([moved.get(name) or kept.known[name].lag for name in names])
+    elif names in kept.rolled:
+        rolled = kept.rolled[names]
+    else:
+        rolled = kept.rolled[names] = _roll([kept.known[name].lag for name in names])
+    return _make_freshness(rolled, head.revision, now=now, end_at=end_at)
 
 
 def freshness_of(lag: Lag, touched: Iterable[str], *, end_at: datetime | None = None) -> Freshness:
     """The verdict over these streams of a lag; over none of them it is unknown (`no_stream`)."""
     names = set(touched)
-    streams = [stream for stream in lag.streams if stream.stream in names]
-    return _make_freshness(streams, lag.revision, now=lag.evaluated_at, end_at=end_at)
+    rolled = _roll([stream for stream in lag.streams if stream.stream in names])
+    return _make_freshness(rolled, lag.revision, now=lag.evaluated_at, end_at=end_at)
 
 
-def _make_freshness(
-    streams: list[StreamLag], revision: int, *, now: datetime, end_at: datetime | None
-) -> Freshness:
+@lru_cache(maxsize=512)
+def _in_order(touched: frozenset[str]) -> tuple[str, ...]:
+    return tuple(name for name in STREAM_NAMES if name in touched)
+
+
+def _roll(streams: list[StreamLag]) -> _Rolled:
     worst_first = sorted(streams, key=lambda stream: -stream.verdict.state.severity)
     standing = roll_standings([stream.standing for stream in streams])
     verdict = roll_up(stream.verdict for stream in worst_first)
-    settled = standing.settled_through
+    return _Rolled(tuple(worst_first), replace(standing, verdict=verdict))
+
+
+def _make_freshness(
+    rolled: _Rolled, revision: int, *, now: datetime, end_at: datetime | None
+) -> Freshness:
+    settled = rolled.standing.settled_through
     return Freshness(
-        verdict,
-        tuple(worst_first),
+        rolled.standing.verdict,
+        rolled.streams,
         revision,
         now,
-        standing=replace(standing, verdict=verdict),
+        standing=rolled.standing,
         is_settled=settled is not None and settled >= (end_at or now),
     )
 
 
 def _read_head(connection: Connection, environment_id: int) -> _Head:
     statement = _head_statement(connection.dialect.name)
-    values = statement.bind({"environment_id": environment_id})
-    return _Head(environment_id, *connection.exec_driver_sql(statement.text, values).one())
+    (row,) = run_statement(connection, statement, {"environment_id": environment_id})
+    return _Head(environment_id, *row)
 
 
 @lru_cache(maxsize=2)
@@ -222,35 +231,55 @@ def _head_statement(dialect_name: str) -> Statement:
 # What evidence says, kept
 
 
-def _know_streams(
-    connection: Connection, head: _Head, names: list[str], *, now: datetime
-) -> Mapping[str, _Known]:
+def _keep_known(
+    connection: Connection, head: _Head, names: tuple[str, ...], *, now: datetime
+) -> _Kept:
     """What evidence says of these streams: kept, unless it changed or time may have changed it."""
-    kept = kept_between(connection)
+    between = kept_between(connection)
     place = ("standing", head.environment_id)
-    evidence_id: int | None
-    known: Mapping[str, _Known]
-    evidence_id, known = kept.get(place, (None, {}))
-    if evidence_id != head.evidence_id:
-        known = {}
+    kept: _Kept | None = between.get(place)
+    if kept is None or kept.evidence_id != head.evidence_id:
+        kept = _Kept(head.evidence_id, {}, {})
+    known = kept.known
     missing = [name for name in names if name not in known or not _is_good(known[name], now)]
     if missing:
         read = read_evidence(connection, head.environment_id, missing, now=now)
-        known = {**known, **{name: _know_parts(parts, now=now) for name, parts in read.items()}}
-        kept[place] = (head.evidence_id, known)
-    return known
+        fresh = {name: _know_parts(name, parts, now=now) for name, parts in read.items()}
+        # A new one: other threads read the old one.
+        kept = between[place] = _Kept(head.evidence_id, {**known, **fresh}, {})
+    return kept
 
 
 def _is_good(known: _Known, now: datetime) -> bool:
     """Does what was judged still hold? A clock that went back makes us look again."""
-    until = known.rolled.until
+    until = known.lag.standing.until
     began_at = known.parts[0].facts.now if known.parts else None
     return began_at is None or (until is not None and began_at <= now < until)
 
 
-def _know_parts(parts: tuple[Part, ...], *, now: datetime) -> _Known:
-    standings = tuple(stand_part(part, now=now) for part in parts)
-    return _Known(parts, standings, roll_standings(standings))
+def _know_parts(name: str, parts: tuple[Part, ...], *, now: datetime) -> _Known:
+    standing = roll_standings([stand_part(part, now=now) for part in parts])
+    return _Known(parts, StreamLag(name, stream_kind(name), "", standing))
+
+
+def _is_moved(known: _Known, flow: Flow) -> bool:
+    """May the journal have lowered what evidence said?"""
+    return not flow.is_still and any(flow.may_lower(part) for part in known.parts)
+
+
+def _lower(
+    connection: Connection,
+    head: _Head,
+    known: _Known,
+    *,
+    flow: Flow,
+    now: datetime,
+    end_at: datetime | None,
+) -> StreamLag:
+    """A stream with what the journal says, for a question that ends at `end_at`."""
+    parts = add_flow(connection, head.environment_id, known.parts, flow=flow)
+    standing = roll_standings([stand_part(part, now=now, end_at=end_at) for part in parts])
+    return replace(known.lag, standing=standing)
 
 
 def _ends_early(known: _Known, end_at: datetime | None, now: datetime) -> bool:
@@ -259,119 +288,6 @@ def _ends_early(known: _Known, end_at: datetime | None, now: datetime) -> bool:
         return False
     promises = [part.facts.terms.objective_s for part in known.parts if part.facts.terms]
     return end_at < now - timedelta(seconds=min(promises, default=0))
-
-
-# What the journal says, read each time
-
-
-def _read_flow(connection: Connection, environment_id: int) -> _Flow:
-    unfolded, tallied = _flow_statements(connection.dialect.name)
-    given = {"environment_id": environment_id}
-    slots = connection.exec_driver_sql(unfolded.text, unfolded.bind(given)).all()
-    rows = connection.exec_driver_sql(tallied.text, tallied.bind(given)).all()
-    return _Flow(
-        {(row[0], row[1]): _moment_of(row[2]) for row in slots},
-        frozenset((row[0], row[1]) for row in rows if row[2] > 0),
-        frozenset((row[0], row[1]) for row in rows if row[4] > 0),
-        frozenset((row[0], row[1]) for row in rows if row[2] < 0 or row[3] != 0),
-    )
-
-
-@lru_cache(maxsize=2)
-def _flow_statements(dialect_name: str) -> tuple[Statement, Statement]:
-    """The earliest slot not folded of each stream; the streams whose counts are not all settled, or
-    of which something is dead.
-
-    Written once: they are run for every answer.
-    """
-    delta, tally = table_of(BucketDelta), table_of(Tally)
-    environment_id: Any = bindparam("environment_id", type_=BigInteger())
-    unfolded = (
-        select(delta.c.source_id, delta.c.stream, func.min(delta.c.slot_at))
-        .where(delta.c.environment_id == environment_id)
-        .group_by(delta.c.source_id, delta.c.stream)
-    )
-    settled = _sum_of(tally, SETTLED)
-    at_the_door = _sum_of(tally, _DOOR)
-    unsettled = select(
-        tally.c.source_id,
-        tally.c.stream,
-        tally.c.accepted - settled,
-        tally.c.received - at_the_door,
-        tally.c.dead,
-    ).where(
-        tally.c.environment_id == environment_id,
-        (tally.c.accepted != settled) | (tally.c.received != at_the_door) | (tally.c.dead != 0),
-    )
-    return compile_statement(unfolded, dialect_name), compile_statement(unsettled, dialect_name)
-
-
-def _sum_of(tally: Table, names: Iterable[str]) -> ColumnElement[Any]:
-    total: ColumnElement[Any] = literal_column("0")
-    for name in names:
-        total = total + tally.c[name]
-    return total
-
-
-def _moment_of(value: Any) -> datetime:
-    """A moment as the driver gives it."""
-    return datetime.fromisoformat(value) if isinstance(value, str) else value.astimezone(UTC)
-
-
-def _is_moved(known: _Known, flow: _Flow) -> bool:
-    """May the journal have lowered what evidence said?"""
-    if not (flow.unfolded or flow.waiting or flow.dead or flow.unbalanced):
-        return False
-    told = flow.waiting | flow.dead | flow.unbalanced
-    return any(part.key in told or _is_late(part, flow) for part in known.parts)
-
-
-def _is_late(part: Part, flow: _Flow) -> bool:
-    """Has something come into a bucket that was matched already?"""
-    slot_at, matched = flow.unfolded.get(part.key), part.facts.matched_through
-    return slot_at is not None and matched is not None and slot_at < matched
-
-
-def _add_flow(
-    connection: Connection, head: _Head, parts: Iterable[Part], *, flow: _Flow
-) -> list[Part]:
-    moved = []
-    for part in parts:
-        pending_from, is_unbalanced = None, part.key in flow.unbalanced
-        dead_from = None
-        if part.key in flow.dead:
-            dead_from = _earliest_of(connection, head.environment_id, key=part.key, state=DEAD)
-        if part.key in flow.waiting:
-            pending_from = _earliest_of(
-                connection, head.environment_id, key=part.key, state=PENDING
-            )
-            # The counts say that something waits; then it lies in the journal, or they are wrong.
-            is_unbalanced = is_unbalanced or pending_from is None
-        facts = replace(
-            part.facts,
-            unfolded_from=flow.unfolded.get(part.key) if _is_late(part, flow) else None,
-            pending_from=pending_from,
-            dead_from=dead_from,
-            is_unbalanced=is_unbalanced,
-        )
-        moved.append(replace(part, facts=facts))
-    return moved
-
-
-def _earliest_of(
-    connection: Connection, environment_id: int, *, key: Key, state: int
-) -> datetime | None:
-    """The earliest recorded moment of what waits, or is dead, in a stream of a source."""
-    event = table_of(Event)
-    recorded_at: datetime | None = connection.execute(
-        select(func.min(event.c.recorded_at)).where(
-            event.c.environment_id == environment_id,
-            event.c.source_id == key[0],
-            event.c.stream == key[1],
-            event.c.disposition == literal_column(str(state)),
-        )
-    ).scalar()
-    return recorded_at
 
 
 # Lag in full
@@ -395,11 +311,11 @@ def read_lag(
     wanted = set(streams)
     names = [name for name in STREAM_NAMES if name in wanted]
     head = _read_head(connection, environment_id)
-    flow = _read_flow(connection, environment_id)
+    flow = read_flow(connection, environment_id)
     # Read anew: what is kept may be older in what no verdict rests on, such as the last heartbeat.
     found = read_evidence(connection, environment_id, names, now=now)
     owed = [part for name in names for part in found[name]]
-    parts = _add_flow(connection, head, owed, flow=flow)
+    parts = add_flow(connection, environment_id, owed, flow=flow)
     lags = {
         part.key: _lag_of_part(part, stand_part(part, now=now, end_at=end_at)) for part in parts
     }

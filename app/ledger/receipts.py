@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from itsdangerous import BadSignature, URLSafeSerializer
+from itsdangerous import BadSignature
 from sqlalchemy import Connection, func, or_, select
 
 from app.base.errors import BadToken
+from app.base.seals import sealer_of
 from app.ledger.facts import Freshness
 from app.ledger.verdict import State
 from app.store.tables import Defect
@@ -85,7 +86,7 @@ def sign_claim(
         freshness.evaluated_at.timestamp(),
         address if len(address) <= _ADDRESS_LENGTH else "",
     ]
-    return str(URLSafeSerializer(secret, salt=_SALT).dumps(body))
+    return str(sealer_of(secret, _SALT).dumps(body))
 
 
 def open_claim(token: str, *, environment_id: int, secret: bytes) -> Receipt:
@@ -94,7 +95,7 @@ def open_claim(token: str, *, environment_id: int, secret: bytes) -> Receipt:
     Raises: BadToken
     """
     try:
-        body = URLSafeSerializer(secret, salt=_SALT).loads(token)
+        body = sealer_of(secret, _SALT).loads(token)
     except (BadSignature, ValueError, TypeError) as error:
         raise BadToken("this receipt was not written here") from error
     if body[0] != environment_id:

@@ -27,6 +27,7 @@ class Call:
     within_batch: is it a part of a batch?
     in_background: is it run for a caller who asks for the answer later?
     mounted: the path the service is mounted at here
+    within_s: it may hold the event loop for so long and no longer; None in a thread
     """
 
     method: str
@@ -39,6 +40,7 @@ class Call:
     within_batch: bool = False
     in_background: bool = False
     mounted: str = ""
+    within_s: float | None = None
 
     def header(self, name: str) -> str:
         """All values of a header, joined by commas; empty without it."""
@@ -49,6 +51,8 @@ class Call:
 
         Raises: TooExpensive, when nothing is left
         """
+        if self.within_s is not None:
+            return min(self.within_s, limit_s)
         if self.deadline is None:
             return limit_s
         left = self.deadline - time.monotonic()

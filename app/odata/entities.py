@@ -3,7 +3,6 @@
 A way over navigations to one row is one question: a chain of expanded navigations.
 """
 
-from dataclasses import replace
 from datetime import date, datetime
 from typing import Any
 
@@ -39,10 +38,12 @@ def read_entity(asker: Asker, address: Address, options: Options) -> Reading:
     """One entity, by its key or at the end of navigations to one row."""
     selection = options.selection
     dress = asker.dress(address.dataset, selection)
-    request = replace(
-        entity_request(
-            asker, address, way=address.way, select=selection.select, expand=selection.expand
-        ),
+    request = entity_request(
+        asker,
+        address,
+        way=address.way,
+        select=selection.select,
+        expand=selection.expand,
         compute=options.compute,
         aliases=options.aliases,
         id_name="" if asker.style.level == "none" and not dress.needs_ids else ID,
@@ -109,8 +110,15 @@ def fetch_row(
     asker: Asker, address: Address, *, way: tuple[Navigation, ...], select: tuple[str, ...]
 ) -> tuple[dict[str, Any] | None, Answer]:
     """Columns of the one row at the end of this way from the entity, or None when none is there."""
-    request = entity_request(asker, address, way=way, select=select, expand=())
-    request = replace(request, id_name=ID, id_always=True, aliases=asker.query.aliases)
+    request = entity_request(
+        asker,
+        address,
+        way=way,
+        select=select,
+        aliases=asker.query.aliases,
+        id_name=ID,
+        id_always=True,
+    )
     answer = find_one(asker, address, plan_question(asker, request))
     return dig(orjson.loads(answer.rows_json), way), answer
 
@@ -132,29 +140,29 @@ def entity_request(
     *,
     way: tuple[Navigation, ...],
     select: tuple[str, ...],
-    expand: tuple[Expand, ...],
+    expand: tuple[Expand, ...] = (),
+    **others: Any,
 ) -> Request:
-    """The question for one row: a way to another row is a chain of expanded navigations."""
+    """The question for one row: a way to another row is a chain of expanded navigations.
+
+    others: what else the question says, by the names of a Request
+    """
     for place in range(len(way) - 1, -1, -1):
         expand = (Expand(way[place].name, select, expand),)
         own = way[place].pairs
         select = tuple(pair[0] for pair in own)
     start = address.start
     as_of = asker.query.custom.get("as_of", "")
-    request = Request(
-        start.name,
-        select=select,
-        expand=expand,
-        as_of=read_moment(as_of),
-        revision=read_revision(as_of),
-    )
-    terms = [bind_place(asker, address.origin, "")] if address.origin else []
-    if start.singleton:
-        return request
-    if set(address.key) == set(start.key):
-        return replace(request, key=address.key, where=terms[0] if terms else "")
-    terms += [equal_term(start, name, value) for name, value in address.key.items()]
-    return replace(request, where=" and ".join(terms), top=1)
+    others |= {"as_of": read_moment(as_of), "revision": read_revision(as_of)}
+    if not start.singleton:
+        terms = [bind_place(asker, address.origin, "")] if address.origin else []
+        if set(address.key) == set(start.key):
+            others["key"] = address.key
+        else:
+            terms += [equal_term(start, name, value) for name, value in address.key.items()]
+            others["top"] = 1
+        others["where"] = " and ".join(terms)
+    return Request(start.name, select=select, expand=expand, **others)
 
 
 def dig(row: dict[str, Any] | None, way: tuple[Navigation, ...]) -> dict[str, Any] | None:

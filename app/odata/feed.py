@@ -13,7 +13,7 @@ from app.catalog.fields import Dataset, Navigation
 NAMESPACE = "fullcount"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False, slots=True)
 class Feed:
     """The sets of one service, already without what the caller's scopes do not show.
 

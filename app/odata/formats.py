@@ -5,6 +5,7 @@ Parameters nobody here knows are ignored, as clients send many (OData JSON Forma
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from app.base.errors import BadOption, NotAcceptable
 
@@ -103,6 +104,7 @@ def split_unquoted(text: str, separator: str) -> list[str]:
     return [part for part in parts if part.strip()] or [""]
 
 
+@lru_cache(maxsize=256)
 def choose_style(accept: str, asked: str, *, tables: bool) -> Style:
     """How an answer of data is written.
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from itsdangerous import BadSignature, URLSafeSerializer
+from itsdangerous import BadSignature
 from starlette.datastructures import Headers
 from starlette.responses import Response
 
@@ -20,6 +20,7 @@ from app.access.principal import Principal
 from app.base.clock import format_time, now
 from app.base.config import Settings
 from app.base.errors import BadToken, LinkExpired, TooManyWaiting
+from app.base.seals import sealer_of
 from app.learning.times import parse_time
 from app.odata.batch_parts import write_http_head
 from app.odata.calls import Call
@@ -118,7 +119,7 @@ class Desk:
 
     def _serializer(self) -> Any:
         with snapshot(self.store) as connection:
-            return URLSafeSerializer(signing_secret(connection, self.settings), salt="async")
+            return sealer_of(signing_secret(connection, self.settings), "async")
 
 
 def strip_async(prefer: str) -> str:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import lru_cache
 
 from app.base.errors import BadOption
 from app.odata.formats import split_unquoted
@@ -64,6 +65,7 @@ class Preferences:
         return not max(exact or said, key=len).startswith("-")
 
 
+@lru_cache(maxsize=256)
 def read_preferences(prefer: str, *, most_rows: int) -> Preferences:
     """What a Prefer header wishes; what is said twice counts the first time.
 

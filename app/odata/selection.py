@@ -5,6 +5,7 @@ Source: OData Protocol 4.01, 10.7 to 10.10 and 11.2.5; URL Conventions 4.01, 5.1
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 from app.base.config import Settings
 from app.base.errors import BadOption, NotSupported, TooComplex
@@ -71,7 +72,8 @@ class _Place:
 
     feed: Feed
     dataset: Dataset
-    limits: Settings
+    most_columns: int
+    most_levels: int
     depth: int = 0
 
 
@@ -82,14 +84,16 @@ def read_selection(
 
     Raises: BadOption, BadSyntax, UnknownField, NotSupported, TooComplex
     """
-    return _read_place(system, _Place(feed, dataset, limits))
+    place = _Place(feed, dataset, limits.limit_select, limits.limit_expand_depth)
+    return _read_place(system.get("select"), system.get("expand"), place)
 
 
-def _read_place(system: Mapping[str, str], place: _Place) -> Selection:
+@lru_cache(maxsize=512)
+def _read_place(select: str | None, expand: str | None, place: _Place) -> Selection:
     selection = Selection()
-    if "select" in system:
-        selection = _read_select(system["select"], place)
-    for item in parse_expand(system["expand"]) if "expand" in system else ():
+    if select is not None:
+        selection = _read_select(select, place)
+    for item in parse_expand(expand) if expand is not None else ():
         for one in _all_of(item, place):
             selection = _add_expand(selection, one, place)
     return selection
@@ -102,8 +106,8 @@ def _read_select(text: str, place: _Place) -> Selection:
     names: dict[str, str] = {}
     members: dict[str, list[str]] = {}
     items = parse_select(text)
-    if len(items) > place.limits.limit_select:
-        raise TooComplex(f"$select may name {place.limits.limit_select} columns", target="$select")
+    if len(items) > place.most_columns:
+        raise TooComplex(f"$select may name {place.most_columns} columns", target="$select")
     for item in items:
         name = item.path[0]
         inside = _member_of(item, place)
@@ -178,15 +182,16 @@ def _all_of(item: Item, place: _Place) -> tuple[Item, ...]:
 def _add_expand(selection: Selection, item: Item, place: _Place) -> Selection:
     if len(item.path) > 1 or item.path[0] == "$value":
         raise NotSupported(f"$expand={'/'.join(item.path)[:80]} is not supported", target="$expand")
-    if place.depth >= place.limits.limit_expand_depth:
-        raise TooComplex(f"$expand may be {place.limits.limit_expand_depth} deep", target="$expand")
+    if place.depth >= place.most_levels:
+        raise TooComplex(f"$expand may be {place.most_levels} deep", target="$expand")
     navigation = find_navigation(place.dataset, item.path[0])
     if navigation.name in selection.inner:
         raise BadOption(f"$expand names {navigation.name} more than once", target="$expand")
     nested = _nested_options(item, navigation)
     target = place.feed.target(navigation)
     below = replace(place, dataset=target, depth=place.depth + 1)
-    inner = _read_place(_with_levels(nested, navigation, below), below)
+    spelled = _with_levels(nested, navigation, below)
+    inner = _read_place(spelled.get("select"), spelled.get("expand"), below)
     if item.ending:
         inner = Selection(target.key)
     own = {navigation.name}
@@ -246,7 +251,7 @@ def _with_levels(
         return options
     if navigation.target != below.dataset.name or below.dataset.navigation(navigation.name) is None:
         raise BadOption(f"$levels needs a way from a set to itself, not {navigation.name}")
-    most = below.limits.limit_expand_depth - below.depth + 1
+    most = below.most_levels - below.depth + 1
     asked = nested["levels"].strip().lower()
     levels = most if asked == "max" else int(asked)
     if levels > most:

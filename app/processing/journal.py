@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, bindparam, func, select, update
+import orjson
+from sqlalchemy import ColumnElement, Connection, Text, and_, bindparam, func, select, update
 
 from app.learning.facts import Settlement
 from app.processing.queue import Lease
@@ -18,6 +19,7 @@ from app.store.sums import Counted, TallyDelta, add_tallies, count_applied
 from app.store.tables import Event
 from app.store.tables.columns import table_of
 from app.store.tables.journal import APPLIED, DEAD, PENDING, SUPERSEDED
+from app.store.words import AmongTexts, IsWaiting
 
 FOLDABLE = (PENDING, APPLIED, SUPERSEDED)
 
@@ -44,34 +46,24 @@ class Entry(NamedTuple):
 
 
 def read_entries(
-    connection: Connection,
-    environment_id: int,
-    leases: Sequence[Lease],
-    *,
-    dispositions: Sequence[int] = FOLDABLE,
+    connection: Connection, environment_id: int, leases: Sequence[Lease]
 ) -> dict[str, list[Entry]]:
-    """Give the events of leased entities, each up to its claimed seq.
+    """Give the events of leased entities that are or can be folded, each up to its claimed seq.
 
     Shape: by entity_key, in no order
     """
-    event = table_of(Event)
-    limits = {lease.entity_key: lease.dirty_seq for lease in leases}
-    found: dict[str, list[Entry]] = {entity_key: [] for entity_key in limits}
-    if not limits:
-        return found
-    rows = connection.execute(
-        select(*[event.c[name] for name in Entry._fields]).where(
-            event.c.environment_id == environment_id,
-            event.c.entity_key.in_(list(limits)),
-            event.c.seq <= max(limits.values()),
-            event.c.disposition.in_(bindparam("dispositions", dispositions, expanding=True)),
-        )
-    )
-    for row in rows.all():
-        entry = Entry._make(row)
-        if entry.seq <= limits[entry.entity_key]:
-            found[entry.entity_key].append(entry)
-    return found
+    are_foldable = table_of(Event).c.disposition.in_(FOLDABLE)
+    return _read_those(connection, environment_id, leases, are_foldable)
+
+
+def read_pending(
+    connection: Connection, environment_id: int, leases: Sequence[Lease]
+) -> dict[str, list[Entry]]:
+    """Give the events of leased entities that wait, and touch no others of theirs.
+
+    Shape: by entity_key, in no order
+    """
+    return _read_those(connection, environment_id, leases, IsWaiting(table_of(Event).c.disposition))
 
 
 def settle_entries(
@@ -120,11 +112,11 @@ def bury_pending(connection: Connection, environment_id: int, lease: Lease, *, e
     Neither a waiting nor a dead event is in the digests of applied ones, so these stay as they are.
     """
     event = table_of(Event)
-    waiting = (
-        (event.c.environment_id == environment_id)
-        & (event.c.entity_key == lease.entity_key)
-        & (event.c.seq <= lease.dirty_seq)
-        & (event.c.disposition == PENDING)
+    waiting = and_(
+        event.c.environment_id == environment_id,
+        event.c.entity_key == lease.entity_key,
+        event.c.seq <= lease.dirty_seq,
+        IsWaiting(event.c.disposition),
     )
     counted = connection.execute(
         select(event.c.source_id, event.c.stream, func.count())
@@ -137,6 +129,32 @@ def bury_pending(connection: Connection, environment_id: int, lease: Lease, *, e
     deltas = [TallyDelta(source_id, stream, dead=count) for source_id, stream, count in counted]
     add_tallies(connection, environment_id, deltas)
     return sum(delta.dead for delta in deltas)
+
+
+def _read_those(
+    connection: Connection,
+    environment_id: int,
+    leases: Sequence[Lease],
+    are_wanted: ColumnElement[bool],
+) -> dict[str, list[Entry]]:
+    event = table_of(Event)
+    limits = {lease.entity_key: lease.dirty_seq for lease in leases}
+    found: dict[str, list[Entry]] = {entity_key: [] for entity_key in limits}
+    if not limits:
+        return found
+    names = orjson.dumps(list(limits)).decode()
+    rows = connection.execute(
+        select(*[event.c[name] for name in Entry._fields]).where(
+            event.c.environment_id == environment_id,
+            AmongTexts(event.c.entity_key, bindparam("names", names, type_=Text())),
+            are_wanted,
+        )
+    )
+    for row in rows.all():
+        entry = Entry._make(row)
+        if entry.seq <= limits[entry.entity_key]:
+            found[entry.entity_key].append(entry)
+    return found
 
 
 def _deltas_of(

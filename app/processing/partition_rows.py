@@ -32,7 +32,7 @@ from app.processing.rows import Stamp
 from app.store.days import first_day
 from app.store.dialect import upsert_rows
 from app.store.lookup import find_rows
-from app.store.statement import Statement, compile_statement
+from app.store.statement import Statement, compile_statement, run_statement
 from app.store.tables import (
     PAST,
     Activity,
@@ -180,7 +180,7 @@ def _read_days(
     }
     if not late:
         statement = _compile_days(connection.dialect.name)
-        return connection.exec_driver_sql(statement.text, statement.bind(values))
+        return run_statement(connection, statement, values)
     for kind in _KINDS:
         values[f"late_{kind}"] = _find_numbers(connection, stamp.environment_id, kind, late)
     return connection.execute(_count_days(asks_late=True), values)

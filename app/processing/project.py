@@ -19,7 +19,7 @@ from app.processing.dead import note_death
 from app.processing.entity_rows import write_folded
 from app.processing.fairness import cost_of
 from app.processing.fold import Failed, named_parts
-from app.processing.journal import Entry, bury_pending, read_entries, settle_entries
+from app.processing.journal import Entry, bury_pending, read_entries, read_pending, settle_entries
 from app.processing.partition_rows import is_late, note_applied
 from app.processing.pauses import MAX_ATTEMPTS
 from app.processing.progress_rows import (
@@ -215,7 +215,7 @@ def _fold_all(connection: Connection, claim: Claim, *, fold: Fold, extend: Exten
     extended = [
         lease for lease in claim.leases if lease.done_seq and by_entity.get(lease.entity_key)
     ]
-    added = read_entries(connection, environment_id, extended, dispositions=(PENDING,))
+    added = read_pending(connection, environment_id, extended)
     round_ = _Round()
     _extend_all(
         connection,

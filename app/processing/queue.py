@@ -10,7 +10,19 @@ from datetime import datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Select, Update, bindparam, func, select, update
+import orjson
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    Text,
+    Update,
+    bindparam,
+    func,
+    literal_column,
+    select,
+    update,
+)
 
 from app.processing.fairness import (
     Share,
@@ -36,11 +48,11 @@ from app.processing.turns import (
     read_contenders,
     take_turn,
 )
-from app.store.dialect import is_of_one_process, update_rows
+from app.store.dialect import finds_by_place, is_of_one_process, update_rows
 from app.store.tables import BulkTask, Event, Work
 from app.store.tables.columns import table_of
 from app.store.tables.work import BULK
-from app.store.words import KeyedBetween
+from app.store.words import AmongTexts, IsWaiting, KeyedBetween, Unindexed
 from app.store.work import EPOCH
 
 _ERROR_LENGTH = 500
@@ -323,30 +335,45 @@ def _lease_entities(
         )
     names = [lease.entity_key for lease in leases]
     if names:
-        wanted = {"environment": environment_id, "names": names, "until": now + LEASE}
-        connection.execute(_leasing(), wanted)
+        wanted: dict[str, Any] = {"environment": environment_id, "until": now + LEASE}
+        wanted["names"] = orjson.dumps(names).decode()
+        by_place = finds_by_place(connection)
+        if by_place:
+            seqs = chosen[0].since_seq, chosen[len(names) - 1].since_seq
+            wanted |= {"of_lane": lane, "first_seq": seqs[0], "last_seq": seqs[1]}
+        connection.execute(_leasing(by_place=by_place), wanted)
     has_more = len(leases) < len(chosen) or len(chosen) == share.entity_count
     return _Leased(tuple(leases), tuple(counts), has_more)
 
 
 @cache
-def _leasing() -> Update:
-    """The tokens of these rows move on, and they are leased."""
+def _leasing(*, by_place: bool) -> Update:
+    """The tokens of these rows move on, and they are leased.
+
+    by_place: they are looked for where they were chosen, in the index of what is ready
+    """
     work = table_of(Work)
+    terms: list[ColumnElement[Any]] = [
+        work.c.environment_id == bindparam("environment"),
+        AmongTexts(Unindexed(work.c.entity_key), bindparam("names", type_=Text())),
+    ]
+    if by_place:
+        terms += [
+            work.c.lane == bindparam("of_lane"),
+            work.c.dirty_seq > work.c.done_seq,
+            work.c.since_seq.between(bindparam("first_seq"), bindparam("last_seq")),
+        ]
     return (
         update(work)
-        .where(
-            work.c.environment_id == bindparam("environment"),
-            work.c.entity_key.in_(bindparam("names", expanding=True)),
-        )
+        .where(*terms)
         .values(lease_token=work.c.lease_token + 1, lease_until=bindparam("until"))
     )
 
 
 @cache
 def _ready_rows() -> Select[Any]:
-    """The oldest work of a lane that is ready, and how many events each has that its projection
-    does not reflect yet.
+    """The oldest work of a lane that is ready, and how many events of each wait up to where it is
+    dirty.
 
     They are counted by a subquery for each row: PostgreSQL may join, and then reads the keys of a
     whole journal.
@@ -359,14 +386,15 @@ def _ready_rows() -> Select[Any]:
             event.c.environment_id == work.c.environment_id,
             KeyedBetween(
                 *(event.c.entity_key, event.c.seq),
-                *(work.c.entity_key, work.c.done_seq, work.c.dirty_seq),
+                *(work.c.entity_key, literal_column("0"), work.c.dirty_seq),
             ),
+            IsWaiting(event.c.disposition),
         )
         .scalar_subquery()
     )
     columns = work.c.entity_key, work.c.dirty_seq, work.c.done_seq, work.c.lease_token
     return (
-        select(*columns, work.c.attempts, new_count.label("new_count"))
+        select(*columns, work.c.attempts, work.c.since_seq, new_count.label("new_count"))
         .where(
             work.c.environment_id == bindparam("environment"),
             work.c.lane == bindparam("lane"),

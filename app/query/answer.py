@@ -23,6 +23,7 @@ from app.query.frames import AS_OF_BIND, AS_OF_DAY_BIND, ENVIRONMENT_BIND, compu
 from app.query.judged import judge_rows
 from app.query.past_pages import past_edge_statement, past_rows_statement
 from app.query.plan import Plan, Shape, unrolled
+from app.query.question import slot_of
 from app.query.sql import (
     LIMIT_BIND,
     OFFSET_BIND,
@@ -38,6 +39,7 @@ from app.store.days import day_in_zone
 from app.store.engine import Store, kept_between, snapshot
 from app.store.instance import signing_secret
 from app.store.past import REVISION_BIND, at_revision, changed_since, read_revisions
+from app.store.statement import run_statement
 from app.store.tables import PAST
 
 
@@ -120,13 +122,12 @@ def check_revision(connection: Connection, environment_id: int, revision: int) -
         )
 
 
-def environment_values(plan: Plan, as_of: datetime) -> dict[str, Any]:
+def environment_values(plan: Plan, as_of: datetime, page: PageStatement) -> dict[str, Any]:
     """The values that any statement of a plan may be bound to."""
-    return {
-        ENVIRONMENT_BIND: plan.environment_id,
-        AS_OF_BIND: as_of,
-        AS_OF_DAY_BIND: day_in_zone(as_of, plan.request.timezone),
-    }
+    values: dict[str, Any] = {ENVIRONMENT_BIND: plan.environment_id, AS_OF_BIND: as_of}
+    if AS_OF_DAY_BIND in page.binds:
+        values[AS_OF_DAY_BIND] = day_in_zone(as_of, plan.request.timezone)
+    return values
 
 
 def _judge(
@@ -159,16 +160,23 @@ def _seal_receipt(connection: Connection, plan: Plan, freshness: Freshness) -> s
     return sign_claim(
         freshness,
         environment_id=plan.environment_id,
-        digest=_digest_shape(plan.shape, plan.environment_id),
+        digest=_digest_plan(plan),
         dataset=plan.dataset.name,
         address=plan.demand.address,
         secret=_secret_of(connection, plan),
     )
 
 
+def _digest_plan(plan: Plan) -> str:
+    """What was asked, for receipts and entity tags."""
+    digest = _digest_shape(plan.shape, plan.environment_id)
+    if plan.key is None:
+        return digest
+    return hashlib.sha256(repr((digest, sorted(plan.key.items()))).encode()).hexdigest()[:20]
+
+
 @lru_cache(maxsize=512)
 def _digest_shape(shape: Shape, environment_id: int) -> str:
-    """What was asked, for receipts and entity tags."""
     return digest_question(shape.request, environment_id)
 
 
@@ -226,17 +234,17 @@ class _Reading:
         statement = rows_statement(self.form.shape, self.dialect_name, self.nulls)
         if statement.computed or (self.plan.as_of is None and AS_OF_BIND in statement.binds):
             return ""
-        day = day_in_zone(self.as_of, self.plan.request.timezone)
+        bound = environment_values(self.plan, self.as_of, statement)
         said = (
-            _digest_shape(self.plan.shape, self.plan.environment_id),
+            _digest_plan(self.plan),
             self.plan.after,
             self.plan.as_of,
-            day if AS_OF_DAY_BIND in statement.binds else "",
+            bound.get(AS_OF_DAY_BIND, ""),
             self.plan.demand.variant,
             self.revision,
             tuple(_epoch(self.freshness)),
         )
-        return f'W/"{hashlib.sha256(repr(said).encode()).hexdigest()[:32]}"'
+        return f'W/"{hashlib.sha256(orjson.dumps(said)).hexdigest()[:32]}"'
 
     def rows(self) -> tuple[str, int]:
         """The page's objects joined by commas, and how many."""
@@ -245,7 +253,7 @@ class _Reading:
         write = past_rows_statement if self.is_halved else rows_statement
         statement = write(self.shape, self.dialect_name, self.nulls)
         values = {LIMIT_BIND: self.limit, OFFSET_BIND: self.skip}
-        row = self._run(statement, values).one()
+        row = self._run(statement, values)[0]
         if ends_with_key(self.shape) and not self.is_halved:
             self.last_key = row[2]
         return row[0], row[1]
@@ -266,7 +274,7 @@ class _Reading:
     def count(self) -> int:
         """All rows of the question, before top and skip."""
         statement = count_statement(self.shape, self.dialect_name)
-        return int(self._run(statement, {}).scalar_one())
+        return int(self._run(statement, {})[0][0])
 
     def next_token(self, row_count: int) -> str | None:
         """The token of the next page, if this one is full and more rows follow."""
@@ -292,10 +300,10 @@ class _Reading:
         if self.last_key is not None:
             behind = edge_statement(self.shape, self.dialect_name, (False,))
             values = {OFFSET_BIND: 0, **seek_values((self.last_key,))}
-            return (self.last_key,) if self._run(behind, values).first() else None
+            return (self.last_key,) if self._run(behind, values) else None
         write = past_edge_statement if self.is_halved else edge_statement
         statement = write(self.shape, self.dialect_name, self.nulls)
-        edge = self._run(statement, {OFFSET_BIND: last}).all()
+        edge = self._run(statement, {OFFSET_BIND: last})
         return tuple(edge[0]) if len(edge) == 2 else None
 
     def _is_halved(self) -> bool:
@@ -310,10 +318,11 @@ class _Reading:
     def _changed(self, names: Iterable[str]) -> frozenset[str]:
         return changed_since(self.connection, self.plan.environment_id, names, self.revision)
 
-    def _run(self, page: PageStatement, values: dict[str, Any]) -> Any:
+    def _run(self, page: PageStatement, values: dict[str, Any]) -> list[tuple[Any, ...]]:
         bound: dict[str, Any] = {
-            **environment_values(self.plan, self.as_of),
+            **environment_values(self.plan, self.as_of, page),
             **self.form.literals,
+            **{slot_of(name): value for name, value in (self.plan.key or {}).items()},
             **(seek_values(self.cursor.values) if self.cursor is not None else {}),
             **values,
         }
@@ -326,7 +335,7 @@ class _Reading:
             changed = self._changed(page.tables)
             statement = at_revision(statement, changed, self.dialect_name, halved=halved)
             bound[REVISION_BIND] = self.revision
-        return self.connection.exec_driver_sql(statement.text, statement.bind(bound))
+        return run_statement(self.connection, statement, bound)
 
 
 def _epoch(freshness: Freshness) -> Iterator[tuple[Any, ...]]:

@@ -3,6 +3,7 @@
 What an environment has is read only when a question names an attribute.
 """
 
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
 from sqlalchemy import Connection, select
@@ -13,7 +14,7 @@ from app.catalog.datasets.attributes import ATTRIBUTES, add_attributes
 from app.catalog.fields import Dataset
 from app.catalog.index import DATASETS
 from app.query.plan import Plan, make_plan
-from app.query.request import Request
+from app.query.request import Expand, Request
 from app.store.engine import Store, snapshot
 from app.store.tables import LearnerAttribute
 from app.store.tables.columns import table_of
@@ -33,9 +34,30 @@ def plan_request(
 
     Raises: as make_plan; StoreBusy
     """
-    if f"{ATTRIBUTES}/" in repr(request):
+    if _names_attributes(request):
         datasets = datasets_of(store, principal.environment_id, datasets)
     return make_plan(request, principal, settings, datasets=datasets)
+
+
+def _names_attributes(request: Request) -> bool:
+    """May the question name an attribute? Most have few texts, and none of them does."""
+    texts = [
+        *(request.where, request.order_text, request.compute, request.apply, request.search),
+        *(*request.select, *request.group, *request.aliases.values()),
+        *_texts_of(request.expand),
+    ]
+    parts = (request.buckets, request.aggregates, request.order)
+    if any(parts):
+        texts.append(repr(parts))
+    return any(f"{ATTRIBUTES}/" in text for text in texts)
+
+
+def _texts_of(expand: Iterable[Expand]) -> Iterator[str]:
+    """All that is written in navigations to be expanded."""
+    for one in expand:
+        yield from (one.where, one.order, one.compute, one.search, *one.select)
+        yield from (text for _, text in one.aliases)
+        yield from _texts_of(one.expand)
 
 
 def datasets_of(

@@ -59,14 +59,12 @@ def unpack_claims(packed: Iterable[tuple[Any, ...]]) -> dict[str, Claim]:
 
 def hold_claims(freshness: Freshness, told: Mapping[str, Claim], *, revision: int) -> Freshness:
     """The freshness of rows of a revision: the worse of today's and what was told, by stream."""
-    if not told:
-        return replace(freshness, revision=revision)
-    streams = tuple(
-        sorted(
-            (_hold_stream(one, told.get(one.stream)) for one in freshness.streams),
-            key=lambda one: -one.verdict.state.severity,
+    held = [_hold_stream(one, told.get(one.stream)) for one in freshness.streams]
+    if all(one is today for one, today in zip(held, freshness.streams, strict=True)):
+        return (
+            freshness if freshness.revision == revision else replace(freshness, revision=revision)
         )
-    )
+    streams = tuple(sorted(held, key=lambda one: -one.verdict.state.severity))
     throughs = [one.standing.complete_through for one in streams]
     whole = freshness.standing.complete_through
     known = [moment for moment in throughs if moment is not None]
@@ -87,6 +85,8 @@ def _hold_stream(stream: StreamLag, claim: Claim | None) -> StreamLag:
     if claim is None:
         return stream
     standing = stream.standing
+    if claim == Claim(standing.verdict, standing.complete_through):
+        return stream
     known = [m for m in (claim.through, standing.complete_through) if m is not None]
     standing = replace(
         standing,

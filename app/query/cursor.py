@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from itsdangerous import BadSignature, URLSafeSerializer
+from itsdangerous import BadSignature
 
 from app.base.clock import format_time
 from app.base.errors import BadToken
+from app.base.seals import sealer_of
 from app.learning.times import parse_time
 from app.query.claims import Claim, pack_claims, unpack_claims
 from app.query.request import Request
@@ -47,7 +48,7 @@ def write_token(cursor: Cursor, request: Request, *, environment_id: int, secret
         cursor.revision,
         pack_claims(cursor.told),
     ]
-    return str(URLSafeSerializer(secret, salt="page").dumps(body))
+    return str(sealer_of(secret, "page").dumps(body))
 
 
 def read_token(token: str, request: Request, *, environment_id: int, secret: bytes) -> Cursor:
@@ -56,7 +57,7 @@ def read_token(token: str, request: Request, *, environment_id: int, secret: byt
     Raises: BadToken, when it is not ours, or belongs to another question or environment
     """
     try:
-        opened = URLSafeSerializer(secret, salt="page").loads(token)
+        opened = sealer_of(secret, "page").loads(token)
         digest, values, left, as_of, revision, told = opened
     except (BadSignature, ValueError, TypeError) as error:
         raise BadToken("this page token was not made here", hint="Start the walk anew.") from error
@@ -71,13 +72,12 @@ def read_token(token: str, request: Request, *, environment_id: int, secret: byt
 
 def digest_question(request: Request, environment_id: int) -> str:
     """What was asked, for receipts and entity tags: everything that tells one answer from another
-    but the page and the moment.
+    but the key, the page and the moment.
     """
     asked = (
         _digest(request, environment_id),
         request.select,
         request.expand,
-        None if request.key is None else sorted(request.key.items()),
         request.skip,
         request.page_rows,
         request.count,

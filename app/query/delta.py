@@ -11,11 +11,12 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from itsdangerous import BadSignature, URLSafeSerializer
+from itsdangerous import BadSignature
 from sqlalchemy import Connection
 
 from app.base.clock import now as clock_now
 from app.base.errors import BadToken, NotSupported
+from app.base.seals import sealer_of
 from app.catalog.fields import Dataset, Field, Type
 from app.ledger.facts import Freshness, read_freshness
 from app.query.answer import Answer, check_revision, environment_values
@@ -34,6 +35,7 @@ from app.query.streams import Expansion
 from app.store.engine import Store, snapshot
 from app.store.instance import signing_secret
 from app.store.past import REVISION_BIND, ROWS_REPLACED, ROWS_STAYED, at_revision, changed_since
+from app.store.statement import run_statement
 from app.store.tables import PAST
 
 _LEAST_KEY = -(2**63)
@@ -319,7 +321,7 @@ class _Comparing:
 
     def _run(self, page: PageStatement, *, upto: Any, revision: int | None) -> Any:
         start = "" if _has_text_key(self.plan) else _LEAST_KEY
-        bound = environment_values(self.plan, self.as_of) | {
+        bound = environment_values(self.plan, self.as_of, page) | {
             AFTER_KEY_BIND: start if self.place.after is None else self.place.after,
             UPTO_KEY_BIND: upto,
             SINCE_BIND: self.place.since,
@@ -331,7 +333,7 @@ class _Comparing:
             changed = self._changed_since(revision, page.tables)
             statement = at_revision(statement, changed, self.dialect_name, halved=halved)
             bound[REVISION_BIND] = revision
-        return self.connection.exec_driver_sql(statement.text, statement.bind(bound)).all()
+        return run_statement(self.connection, statement, bound)
 
 
 def _has_text_key(plan: Plan) -> bool:
@@ -343,13 +345,13 @@ def _write_token(connection: Connection, plan: Plan, place: _Place) -> str:
     secret = signing_secret(connection, plan.settings)
     told = pack_claims(place.told)
     body = [_digest(plan), place.since, place.upto, place.after, told]
-    return str(URLSafeSerializer(secret, salt="delta").dumps(body))
+    return str(sealer_of(secret, "delta").dumps(body))
 
 
 def _read_token(connection: Connection, plan: Plan, token: str) -> _Place:
     secret = signing_secret(connection, plan.settings)
     try:
-        opened = URLSafeSerializer(secret, salt="delta").loads(token)
+        opened = sealer_of(secret, "delta").loads(token)
         digest, since, upto, after, told = opened
     except (BadSignature, ValueError, TypeError) as error:
         raise BadToken(
@@ -373,7 +375,7 @@ def _digest(plan: Plan) -> str:
         request.where,
         request.search,
         request.compute,
-        request.as_of,
+        plan.as_of,
         plan.select,
         request.expand,
         request.timezone,

@@ -6,6 +6,7 @@ Source: docs/completeness.md, "Asking for more"
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from app.base.errors import BadOption, FreshnessUnmet, NotYetFresh
 from app.ledger.facts import Freshness
@@ -43,7 +44,7 @@ class Demand:
     until_complete: bool = False
     known_tags: tuple[str, ...] = ()
     address: str = ""
-    variant: str = ""
+    variant: tuple[Any, ...] = ()
 
 
 NO_DEMAND = Demand()
@@ -55,7 +56,7 @@ def read_demand(
     floor: str = "",
     if_none_match: str = "",
     address: str = "",
-    variant: str = "",
+    variant: tuple[Any, ...] = (),
 ) -> Demand:
     """The demand in these options; others are left alone.
 

@@ -69,6 +69,8 @@ class _Alike:
             return tuple([self._key_of(part) for part in value])
         if value is None or isinstance(value, str | int | OutputColumn):
             return value
+        if isinstance(value, Slot):
+            return (Slot, value.type, value.name)
         if isinstance(value, Literal) and value.value is not None:
             self.literals[_slot_name(len(self.literals))] = literal_bound(value)
             return (Slot, value.type)
@@ -105,7 +107,7 @@ def _lift(value: Any, numbers: Iterator[int]) -> Any:
     """A value with slots in place of its literals; null stays, for SQL spells it differently."""
     if isinstance(value, tuple):
         return tuple([_lift(part, numbers) for part in value])
-    if isinstance(value, Literal) and value.value is not None:
+    if isinstance(value, Literal) and not isinstance(value, Slot) and value.value is not None:
         return Slot(value.type, ..., _slot_name(next(numbers)))
     if not isinstance(value, Expr | Expansion | Output):
         return value

@@ -4,6 +4,7 @@ is refused.
 What depends on the question alone (its Shape) is made once and found again for each page of a walk.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache
@@ -18,7 +19,7 @@ from app.catalog.fields import Dataset, Field, Rollup, Type
 from app.catalog.index import DATASETS
 from app.query.demand import NO_DEMAND, Demand
 from app.query.expansions import make_expansions
-from app.query.expr import AsOf, Both, Column, Compare, Expr, Literal, own_column
+from app.query.expr import AsOf, Both, Column, Compare, Expr, Literal, Slot, own_column
 from app.query.groups import (
     Output,
     OutputColumn,
@@ -27,7 +28,7 @@ from app.query.groups import (
     make_group_order,
     make_outputs,
 )
-from app.query.question import Question, field_named
+from app.query.question import Question, field_named, slot_of
 from app.query.request import Order, Request
 from app.query.rollups import choose_rollup
 from app.query.stages import (
@@ -87,7 +88,10 @@ class Shape:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A question that may be answered: its shape, for one environment and moment."""
+    """A question that may be answered: its shape, for one environment and moment.
+
+    key: of the one entity that is asked; its numbers are bound when the statement runs
+    """
 
     shape: Shape
     environment_id: int
@@ -96,6 +100,7 @@ class Plan:
     as_of: datetime | None
     revision: int | None = None
     demand: Demand = NO_DEMAND
+    key: Mapping[str, Any] | None = None
 
     @property
     def dataset(self) -> Dataset:
@@ -134,6 +139,7 @@ def make_plan(
     """
     question = Question(request, scopes=principal.scopes, settings=settings, datasets=datasets)
     shape = _make_shape(question)
+    _check_key(request.key or {})
     if request.revision is not None:
         _check_past(shape.dataset, shape.expansions)
     observe(PlanMade(shape.dataset.name, is_new=question.is_new))
@@ -145,6 +151,7 @@ def make_plan(
         request.as_of,
         request.revision,
         request.demand,
+        request.key,
     )
 
 
@@ -287,7 +294,7 @@ def _bind_where(question: Question, dataset: Dataset) -> Expr | None:
     terms: list[Expr] = []
     if question.request.key is not None:
         terms += (
-            Compare(Type.BOOL, "eq", Column(field.type, (), field), _key_literal(field, value))
+            Compare(Type.BOOL, "eq", own_column(field), _key_literal(field, value))
             for field, value in _key_values(question, dataset)
         )
     where = question.bind_rows(dataset, question.request.where, question.request.search)
@@ -325,9 +332,15 @@ def _key_literal(field: Field, value: Any) -> Literal:
     if not fits or isinstance(value, bool):
         wanted = "a whole number" if field.type is Type.INT else "a text in quotes"
         raise BadOption(f"the key {field.name} is {wanted}", target=field.name)
-    if isinstance(value, int) and not -(2**63) <= value < 2**63:
-        raise BadOption(f"the key {field.name} has at most 64 bits", target=field.name)
+    if isinstance(value, int):
+        return Slot(field.type, ..., slot_of(field.name))
     return Literal(Type.TEXT if field.type is Type.ENUM else field.type, value)
+
+
+def _check_key(key: Mapping[str, Any]) -> None:
+    for name, value in key.items():
+        if isinstance(value, int) and not -(2**63) <= value < 2**63:
+            raise BadOption(f"the key {name} has at most 64 bits", target=name)
 
 
 def _make_order(question: Question, dataset: Dataset) -> tuple[tuple[Expr, bool], ...]:

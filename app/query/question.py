@@ -63,7 +63,7 @@ class Question:
         self._columns = 0
         self._key = (
             *(getattr(request, name) for name in _PLAIN),
-            None if request.key is None else tuple(request.key.items()),
+            None if request.key is None else tuple(map(_key_part, request.key.items())),
             tuple(request.aliases.items()),
             request.demand.until_complete,
             scopes,
@@ -253,6 +253,17 @@ class Question:
         if len({field.name for field in found}) < len(found):
             raise BadOption("a list is selected more than once", target="$select")
         return tuple(found)
+
+
+def _key_part(named: tuple[str, Any]) -> tuple[str, Any]:
+    """A key's name and value; a number has a slot (`slot_of`): all entities share a plan."""
+    name, value = named
+    return (name, int) if isinstance(value, int) else named
+
+
+def slot_of(name: str) -> str:
+    """The name of the slot in which a number of a key is bound."""
+    return f"key_{name}"
 
 
 def _computed_field(name: str, expr: Expr) -> Field:

@@ -4,7 +4,7 @@ A page is an ordered, limited subquery whose rows are JSON objects; the database
 joins them by commas.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
@@ -80,9 +80,9 @@ class PageStatement:
     is_halved: bool = False
 
     @property
-    def binds(self) -> frozenset[str]:
+    def binds(self) -> Collection[str]:
         """The names of the values it is run with."""
-        return frozenset(self.statement.parameters)
+        return self.statement.parameters.keys()
 
 
 @lru_cache(maxsize=1024)

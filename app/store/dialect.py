@@ -155,6 +155,13 @@ def is_of_one_process(connection: Connection) -> bool:
     return connection.dialect.name == "sqlite"
 
 
+def finds_by_place(connection: Connection) -> bool:
+    """Are rows found again sooner where they stand in a small index than by their key in that of
+    a large table? Where looking up costs what the pages cost that it walks.
+    """
+    return connection.dialect.name == "sqlite"
+
+
 # Bulk writes: texts are built once, rows are tuples in the order of the columns. SQLite takes them
 # row by row; PostgreSQL takes all of them as one JSON text, in one statement
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Transaction, create_engine, event
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from app.base.errors import StoreBusy, StoreFull, TooComplex, TooExpensive, TypeMismatch
 from app.store.dialect import (
@@ -33,6 +34,7 @@ from app.store.dialect import (
 from app.store.guard import CROSSING_OPTION, check_statement
 
 _FULL_RETRY_S = 30
+_IDLE_READERS = 8
 _KEPT_OPTION = "fullcount_kept"
 
 
@@ -43,17 +45,24 @@ class Store:
     wake: set after each commit that left work behind; a worker waits on it
     write_lock: lets one writer in at a time on SQLite, in this process
     kept: what readers keep between snapshots, each under a place of its own
+    readers: idle connections of readers on SQLite
     """
 
     engine: Engine
     wake: threading.Event = field(default_factory=threading.Event)
     write_lock: threading.Lock = field(default_factory=threading.Lock)
     kept: dict[Any, Any] = field(default_factory=dict)
+    readers: list[Connection] = field(default_factory=list)
 
     @property
     def dialect_name(self) -> str:
         """`sqlite` or `postgresql`."""
         return self.engine.dialect.name
+
+    @property
+    def is_embedded(self) -> bool:
+        """Does the database run in this process, so that no network is waited for?"""
+        return self.dialect_name == "sqlite"
 
 
 def open_store(database_url: str) -> Store:
@@ -67,6 +76,8 @@ def open_store(database_url: str) -> Store:
 
 def close_store(store: Store) -> None:
     """Give all connections back; on SQLite the last one checkpoints the log."""
+    while store.readers:
+        store.readers.pop().close()
     store.engine.dispose()
 
 
@@ -122,12 +133,11 @@ def snapshot(store: Store, *, limit_s: float | None = None) -> Iterator[Connecti
 
     Raises: StoreBusy; TooExpensive, when statements run longer than `limit_s`
     """
-    with _translated_errors(limit_s), store.engine.connect() as connection:
+    with _translated_errors(limit_s), _reader(store) as connection:
         if store.dialect_name == "postgresql":
             connection = connection.execution_options(
                 isolation_level="REPEATABLE READ", postgresql_readonly=True
             )
-        connection = connection.execution_options(**{_KEPT_OPTION: store.kept})
         begun = connection.begin()
         try:
             limit_time(connection, limit_s)
@@ -135,6 +145,38 @@ def snapshot(store: Store, *, limit_s: float | None = None) -> Iterator[Connecti
         finally:
             unlimit_time(connection, limit_s)
             begun.rollback()
+
+
+@contextmanager
+def glance(store: Store) -> Iterator[Connection]:
+    """A connection outside of any transaction, for one question (`run_statement`) that nothing else
+    must agree with; it costs half of a snapshot.
+
+    Raises: StoreBusy
+    """
+    with _translated_errors(), _reader(store) as connection:
+        yield connection
+
+
+@contextmanager
+def _reader(store: Store) -> Iterator[Connection]:
+    """A connection to read with. On SQLite a few stay open: to fetch one from the pool and to give
+    it back costs more than most questions. One on which something went wrong is closed.
+    """
+    try:
+        connection = store.readers.pop()
+    except IndexError:
+        opened = store.engine.connect()
+        connection = opened.execution_options(**{_KEPT_OPTION: store.kept})
+    try:
+        yield connection
+    except BaseException:
+        connection.close()
+        raise
+    if store.is_embedded and len(store.readers) < _IDLE_READERS:
+        store.readers.append(connection)
+    else:
+        connection.close()
 
 
 def kept_between(connection: Connection) -> dict[Any, Any]:
@@ -189,6 +231,8 @@ def _translated_errors(limit_s: float | None = None) -> Iterator[None]:
         yield
     except DBAPIError as error:
         raise _translate_error(error, error.orig, limit_s) from error
+    except PoolTimeout as error:
+        raise StoreBusy("all connections to the database are in use", retry_after_s=5) from error
     except DRIVER_ERRORS as error:
         # BEGIN and COPY go to the driver directly.
         raise _translate_error(error, error, limit_s) from error

@@ -124,6 +124,37 @@ class KeyedBetween(SpeltFunction[Any]):
     sqlite = "({0} = {2} AND {1} > {3} AND {1} <= {4})"
 
 
+class IsUnset(SpeltFunction[Any]):
+    """Is a flag that is never null false? Without a comparison, which costs SQLite a twentieth of a
+    page with expanded rows. Not a Boolean, as `KeyedBetween`.
+    """
+
+    postgresql = sqlite = "(NOT {0})"
+
+
+class IsWaiting(SpeltFunction[Any]):
+    """Of the disposition of an event: does it wait? In the words of ix_event_waiting, which finds
+    it by its entity. Not a Boolean, as `KeyedBetween`.
+
+    On PostgreSQL they are not those of ix_event_pending: while its statistics know of no backlog,
+    it expects nothing in either index, and may walk the whole of the wrong one.
+    """
+
+    postgresql = "({0} < 1)"
+    sqlite = "({0} = 0)"
+
+
+class AmongTexts(SpeltFunction[Any]):
+    """Is a column one of the texts of a JSON list? Not a Boolean, as `KeyedBetween`.
+
+    PostgreSQL does not look into the list to guess how much of a table it names: of a table
+    without statistics that would be nearly all, and an index of something else as good.
+    """
+
+    postgresql = "({0} = ANY (ARRAY(SELECT json_array_elements_text({1}::json))))"
+    sqlite = "({0} IN (SELECT value FROM json_each({1})))"
+
+
 class TrimmedText(SpeltFunction[str]):
     """The text without blanks, tabs and line ends around it."""
 

@@ -295,6 +295,10 @@ def test_a_token_counts_for_its_own_question_alone(site: Site) -> None:
         f"{TEAMS}&$deltatoken=x",
     ):
         assert code(site.client.get(path)) == (400, "query.token"), path
+    moment = site.track(f"{TEAMS}&as_of=2025-01-01T00:00:00Z")
+    assert site.client.get(moment).status_code == 200
+    other = site.client.get(moment.replace("as_of=2025-01-01", "as_of=2025-01-02"))
+    assert code(other) == (400, "query.token")
     both = site.client.get(f"{link}&$skiptoken=x")
     assert code(both) == (400, "query.option")
     plain = site.client.get(link, headers={"Accept": "application/json;odata.metadata=none"})

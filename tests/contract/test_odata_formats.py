@@ -375,9 +375,10 @@ def test_a_tag_belongs_to_its_question_and_caller(client: TestClient, keys: Feed
         client.get("Learners", headers=headers).headers["etag"]
         for headers in ({}, FULL, NONE, {"X-API-Key": keys.personal}, {"OData-MaxVersion": "4.0"})
     }
-    tags |= {client.get(path).headers["etag"] for path in ("Learners?$top=1", "Modules")}
+    others = ("Learners?$top=1", "Modules", "Learners(1)", "Learners(2)")
+    tags |= {client.get(path).headers["etag"] for path in others}
     tags |= {client.get("Modules", headers={"X-API-Key": keys.neighbour}).headers["etag"]}
-    assert len(tags) == 8
+    assert len(tags) == 10
 
 
 def test_what_depends_on_the_moment_has_no_tag(client: TestClient) -> None:

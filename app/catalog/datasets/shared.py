@@ -3,6 +3,7 @@
 from sqlalchemy import ColumnElement
 
 from app.catalog.fields import Field, Frame, Role, Type
+from app.store.words import IsUnset
 
 
 def key_text(name: str, label: str, description: str, *, nullable: bool = False) -> Field:
@@ -49,8 +50,7 @@ def flag(name: str, label: str, description: str, *, nullable: bool = False) -> 
 
 def not_deleted(frame: Frame) -> ColumnElement[bool]:
     """Rows that are no tombstones."""
-    deleted: ColumnElement[bool] = frame.base.c.is_deleted
-    return deleted.is_(False)
+    return IsUnset(frame.base.c.is_deleted)
 
 
 CHANGED_AT = moment("changed_at", "Changed at", "When this row last changed here.", nullable=False)

@@ -47,12 +47,15 @@ class UtcDateTime(TypeDecorator[datetime]):
         dialect: Dialect,  # noqa: ARG002  (SQLAlchemy passes it by name)
     ) -> datetime | None:
         """Database in, Python out."""
-        if value is None:
-            return None
-        if isinstance(value, str):
-            return datetime.fromisoformat(value)
-        moment: datetime = value
-        return moment.astimezone(UTC)
+        return None if value is None else decode_moment(value)
+
+
+def decode_moment(value: Any) -> datetime:
+    """A moment as a driver gives it: text on SQLite."""
+    if isinstance(value, str):
+        return datetime.fromisoformat(value)
+    moment: datetime = value
+    return moment.astimezone(UTC)
 
 
 # SQLite makes a rowid alias only of INTEGER; composite keys may hold BIGINT on both.

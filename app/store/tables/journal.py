@@ -109,6 +109,17 @@ class Event(SQLModel, table=True):
             sqlite_where=text("disposition = 0"),
             postgresql_where=text("disposition = 0"),
         ),
+        # Of what waits, by entity; asked in words of its own (store/words.py, `IsWaiting`). The
+        # disposition is a constant here, without which SQLite would read the rows as well.
+        Index(
+            "ix_event_waiting",
+            "environment_id",
+            "entity_key",
+            "disposition",
+            "seq",
+            sqlite_where=text("disposition = 0"),
+            postgresql_where=text("disposition < 1"),
+        ),
         Index(
             "ix_event_dead",
             "environment_id",

@@ -8,7 +8,7 @@ from sqlalchemy import update
 
 from app.intake.sources import add_source
 from app.ledger.books import Books, read_books, recount_books
-from app.ledger.facts import SETTLED
+from app.ledger.flow import SETTLED
 from app.store.engine import Store, snapshot, transaction
 from app.store.sums import COUNTS, TallyDelta, add_tallies
 from app.store.tables import Environment, Event, Quarantine

@@ -191,6 +191,51 @@ def test_leases_are_renewed_as_long_as_they_are_held_and_expire_when_they_are_no
         assert renew_leases(connection, claimed, now=now()) == 0
 
 
+@pytest.mark.usefixtures("clock")
+def test_a_row_that_rests_among_those_that_are_leased_is_not_leased_with_them(store: Store) -> None:
+    environment_id = with_work(store, "acme", entity_count=5)
+    add_work(store, environment_id, entity_count=5, lane=BULK)
+    work, resting = table_of(Work), f'learner:["{LIVE}-3"]'
+    its = (work.c.environment_id == environment_id) & (work.c.entity_key == resting)
+    with transaction(store) as connection:
+        connection.execute(update(work).where(its).values(ready_at=now() + SHORTEST_PAUSE))
+    claimed = claim(store)
+    assert claimed is not None
+    leased = [f'learner:["{LIVE}-{number}"]' for number in (1, 2, 4, 5)]
+    assert [lease.entity_key for lease in claimed.leases] == leased
+    with snapshot(store) as connection:
+        rows = connection.execute(
+            select(work.c.entity_key, work.c.lease_token)
+            .where(work.c.environment_id == environment_id, work.c.lease_until.is_not(None))
+            .order_by(work.c.since_seq)
+        )
+        assert [tuple(row) for row in rows] == [(name, 1) for name in leased]
+
+
+def test_a_claim_counts_the_events_that_wait_and_none_that_were_folded(
+    store: Store, settings: Settings
+) -> None:
+    environment_id = an_environment(store)
+    with transaction(store) as connection:
+        add_source(connection, environment_id, source_key="lms")
+    accept_items(
+        store, settings, environment_id=environment_id, items=[an_event(n) for n in range(5)]
+    )
+    drain_all(store, settings)
+    told = row_of(store, Turn, environment_id=environment_id)
+    assert (told.entity_count, told.event_count) == (1, 5)
+
+    late = [an_event(number) for number in range(5, 7)]
+    accept_items(store, settings, environment_id=environment_id, items=late)
+    entity_key = row_of(store, Work, environment_id=environment_id).entity_key
+    with transaction(store) as connection:
+        mark_again(connection, environment_id, {entity_key: (1, 7)})
+    claimed = claim(store)
+    assert claimed is not None
+    assert claimed.taken is not None
+    assert (claimed.taken.entity_count, claimed.taken.event_count) == (1, 2)
+
+
 def test_a_round_that_takes_its_time_keeps_its_leases(
     store: Store, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -185,6 +185,19 @@ def test_a_question_asked_again_is_not_thought_through_again() -> None:
     assert plan_of(replace(PROGRESS, select=("score",))).shape is not first.shape
 
 
+def test_all_entities_of_a_set_share_a_plan() -> None:
+    first, other = (
+        plan_of(Request("LearnerProgress", key={"assignment_id": number})) for number in (1, 2)
+    )
+    assert first.shape is other.shape
+    assert (first.key, other.key) == ({"assignment_id": 1}, {"assignment_id": 2})
+    # A text may say which streams it touches.
+    quest, course = (
+        plan_of(Request("IngestionLag", key={"stream": one})) for one in ("quest", "course")
+    )
+    assert [set(one.shape.streams) for one in (quest, course)] == [{"quest"}, {"course"}]
+
+
 def test_a_plan_is_for_the_callers_environment_only() -> None:
     request = replace(PROGRESS, select=("status",))
     here = make_plan(request, a_caller(1), SETTINGS)

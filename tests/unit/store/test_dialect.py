@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
-from app.ledger.facts import SETTLED
+from app.ledger.flow import SETTLED
 from app.store.dialect import insert_missing, insert_rows, update_rows, upsert_rows
 from app.store.engine import Store, snapshot, transaction
 from app.store.lookup import find_rows

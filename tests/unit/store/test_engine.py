@@ -3,7 +3,7 @@
 import sqlite3
 import threading
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import Any
 
 import pytest
@@ -165,6 +165,33 @@ def test_a_database_that_another_process_writes_is_busy(store: Store) -> None:
         pass
     close_store(other)
     an_environment(store)
+
+
+def test_a_database_whose_connections_are_all_in_use_is_busy(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool: Any = store.engine.pool
+    monkeypatch.setattr(pool, "_timeout", 0.01)
+    with ExitStack() as readers:
+        for _ in range(pool.size() + pool._max_overflow):
+            readers.enter_context(snapshot(store))
+        with pytest.raises(StoreBusy, match="in use"), snapshot(store):
+            pass
+
+
+def test_a_reader_leaves_its_connection_to_the_next_unless_it_failed(store: Store) -> None:
+    with snapshot(store) as first:
+        pass
+    with snapshot(store) as second:
+        assert (second is first) == (store.dialect_name == "sqlite")
+    with suppress(KeyError), snapshot(store) as failed:
+        raise KeyError("midway")
+    assert failed.closed
+    with snapshot(store) as following:
+        assert following is not failed
+        assert following.execute(select(literal_column("1"))).scalar_one() == 1
+    close_store(store)
+    assert store.readers == []
 
 
 def test_every_commit_is_durable_on_sqlite(store: Store) -> None:

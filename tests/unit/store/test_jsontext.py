@@ -42,10 +42,15 @@ def connection(store: Store) -> Iterator[Connection]:
 
 def written(connection: Connection, *values: Any) -> Any:
     """The object {v0: value, ...} as it comes out of the database and its JSON."""
+    return written_as(connection, {f"v{number}": value for number, value in enumerate(values)})
+
+
+def written_as(connection: Connection, values: dict[str, Any]) -> Any:
+    """The object of these names and values as it comes out of the database and its JSON."""
     pairs: list[Any] = []
-    for number, value in enumerate(values):
-        name: Any = literal_column(f"'v{number}'")
-        pairs += [name, value]
+    for name, value in values.items():
+        quoted: Any = literal_column("'" + name.replace("'", "''") + "'")
+        pairs += [quoted, value]
     row = select(row_text(*pairs).label("j")).subquery()
     text, count = connection.execute(join_rows(row.c.j, row)).one()
     assert count == 1
@@ -154,6 +159,14 @@ def test_rows_of_any_width_are_one_object(connection: Connection, width: int) ->
     values = [a_bound("}" if i % 3 == 0 else f"{i}", Text()) for i in range(width)]
     found = written(connection, *values)
     assert found == {f"v{i}": "}" if i % 3 == 0 else f"{i}" for i in range(width)}
+
+
+@pytest.mark.parametrize("width", [1, 60])
+@pytest.mark.parametrize("name", ["n" * 63, "n" * 64, "é" * 32, "n" * 128, "", "@odata.id", "a b"])
+def test_objects_have_members_of_any_name(connection: Connection, name: str, width: int) -> None:
+    wanted = {f"{i}{name}" if i else name: f"{i}" for i in range(width)}
+    values = {name: a_bound(value, Text()) for name, value in wanted.items()}
+    assert written_as(connection, values) == wanted
 
 
 @pytest.mark.parametrize("width", [62, 63, 130])

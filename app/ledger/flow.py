@@ -1,0 +1,150 @@
+"""What the journal says of streams now: read for each answer, it only lowers what evidence says."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Table,
+    bindparam,
+    func,
+    literal_column,
+    select,
+)
+
+from app.ledger.evidence import Key, Part
+from app.store.statement import Statement, compile_statement, run_statement
+from app.store.tables import BucketDelta, Event, Tally
+from app.store.tables.columns import decode_moment, table_of
+from app.store.tables.journal import DEAD, PENDING
+
+SETTLED = ("applied", "superseded", "dead", "waived", "erased")
+_DOOR = ("accepted", "duplicate", "conflict", "rejected")
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """What is on its way through an environment, and what went wrong there.
+
+    unfolded: the earliest slot of digests not folded yet
+    waiting: sources and streams with events that are not settled
+    dead: likewise with events that were given up
+    unbalanced: sources and streams whose counts contradict one another
+    """
+
+    unfolded: Mapping[Key, datetime]
+    waiting: frozenset[Key]
+    dead: frozenset[Key]
+    unbalanced: frozenset[Key]
+
+    @property
+    def is_still(self) -> bool:
+        """Is there nothing that could lower what evidence says?"""
+        return not (self.unfolded or self.waiting or self.dead or self.unbalanced)
+
+    def may_lower(self, part: Part) -> bool:
+        """May the journal have lowered what evidence said of a stream?"""
+        key = part.key
+        told = key in self.waiting or key in self.dead or key in self.unbalanced
+        return told or self.is_late(part)
+
+    def is_late(self, part: Part) -> bool:
+        """Has something come into a bucket that was matched already?"""
+        slot_at, matched = self.unfolded.get(part.key), part.facts.matched_through
+        return slot_at is not None and matched is not None and slot_at < matched
+
+
+def read_flow(connection: Connection, environment_id: int) -> Flow:
+    """What the journal says of an environment."""
+    unfolded, tallied = _flow_statements(connection.dialect.name)
+    given = {"environment_id": environment_id}
+    slots = run_statement(connection, unfolded, given)
+    rows = run_statement(connection, tallied, given)
+    return Flow(
+        {(row[0], row[1]): decode_moment(row[2]) for row in slots},
+        frozenset([(row[0], row[1]) for row in rows if row[2] > 0]),
+        frozenset([(row[0], row[1]) for row in rows if row[4] > 0]),
+        frozenset([(row[0], row[1]) for row in rows if row[2] < 0 or row[3] != 0]),
+    )
+
+
+def add_flow(
+    connection: Connection, environment_id: int, parts: Iterable[Part], *, flow: Flow
+) -> list[Part]:
+    """The parts with what the journal says of them."""
+    moved = []
+    for part in parts:
+        pending_from, is_unbalanced = None, part.key in flow.unbalanced
+        dead_from = None
+        if part.key in flow.dead:
+            dead_from = _earliest_of(connection, environment_id, key=part.key, state=DEAD)
+        if part.key in flow.waiting:
+            pending_from = _earliest_of(connection, environment_id, key=part.key, state=PENDING)
+            # The counts say that something waits; then it lies in the journal, or they are wrong.
+            is_unbalanced = is_unbalanced or pending_from is None
+        facts = replace(
+            part.facts,
+            unfolded_from=flow.unfolded.get(part.key) if flow.is_late(part) else None,
+            pending_from=pending_from,
+            dead_from=dead_from,
+            is_unbalanced=is_unbalanced,
+        )
+        moved.append(replace(part, facts=facts))
+    return moved
+
+
+@lru_cache(maxsize=2)
+def _flow_statements(dialect_name: str) -> tuple[Statement, Statement]:
+    """The earliest slot not folded of each stream; the streams whose counts are not all settled, or
+    of which something is dead.
+
+    Written once: they are run for every answer.
+    """
+    delta, tally = table_of(BucketDelta), table_of(Tally)
+    environment_id: Any = bindparam("environment_id", type_=BigInteger())
+    unfolded = (
+        select(delta.c.source_id, delta.c.stream, func.min(delta.c.slot_at))
+        .where(delta.c.environment_id == environment_id)
+        .group_by(delta.c.source_id, delta.c.stream)
+    )
+    settled = _sum_of(tally, SETTLED)
+    at_the_door = _sum_of(tally, _DOOR)
+    unsettled = select(
+        tally.c.source_id,
+        tally.c.stream,
+        tally.c.accepted - settled,
+        tally.c.received - at_the_door,
+        tally.c.dead,
+    ).where(
+        tally.c.environment_id == environment_id,
+        (tally.c.accepted != settled) | (tally.c.received != at_the_door) | (tally.c.dead != 0),
+    )
+    return compile_statement(unfolded, dialect_name), compile_statement(unsettled, dialect_name)
+
+
+def _sum_of(tally: Table, names: Iterable[str]) -> ColumnElement[Any]:
+    total: ColumnElement[Any] = literal_column("0")
+    for name in names:
+        total = total + tally.c[name]
+    return total
+
+
+def _earliest_of(
+    connection: Connection, environment_id: int, *, key: Key, state: int
+) -> datetime | None:
+    """The earliest recorded moment of what waits, or is dead, in a stream of a source."""
+    event = table_of(Event)
+    recorded_at: datetime | None = connection.execute(
+        select(func.min(event.c.recorded_at)).where(
+            event.c.environment_id == environment_id,
+            event.c.source_id == key[0],
+            event.c.stream == key[1],
+            event.c.disposition == literal_column(str(state)),
+        )
+    ).scalar()
+    return recorded_at
