@@ -122,7 +122,8 @@ def odata_application(
         try:
             body = await collect_body(scope, receive)
             call = read_call(scope, body, partial(identify_caller, store))
-            response = await answer_in_time(front, call, partial(identify_here, store, scope))
+            here = partial(identify_caller, store, scope, note=note_later)
+            response = await answer_in_time(front, call, here)
         except AppError as error:
             response = error_response(error, version="4.01")
         except Exception:
@@ -175,25 +176,22 @@ async def collect_body(scope: Scope, receive: Receive) -> bytes:
     return body
 
 
-def identify_caller(store: Store, scope: Scope) -> Principal:
+def identify_caller(
+    store: Store, scope: Scope, *, note: Callable[[Store, Principal], object] = note_use
+) -> Principal:
     """Who sends a request, if they may read.
 
+    note: writes down that the key was used
     Raises: NotAuthenticated, TooManyFailures, ScopeMissing
     """
-    principal = authenticate_request(scope, store)
+    principal = authenticate_request(scope, store, note=note)
     principal.require("read")
     return principal
 
 
-def identify_here(store: Store, scope: Scope) -> Principal:
-    """The same on the event loop: that a key was used is written down by a thread."""
-
-    def note_later(store: Store, principal: Principal) -> None:
-        THREADS.submit(note_use, store, principal)
-
-    principal = authenticate_request(scope, store, note=note_later)
-    principal.require("read")
-    return principal
+def note_later(store: Store, principal: Principal) -> None:
+    """Let a thread write down that a key was used."""
+    THREADS.submit(note_use, store, principal)
 
 
 # Which page answers
