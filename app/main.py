@@ -13,7 +13,7 @@ from starlette_compress import CompressMiddleware
 from app.access.limits import FailureLimit
 from app.base.config import Settings
 from app.http.errors import install_errors
-from app.http.middleware import EXPOSED_HEADERS, RequestFrame
+from app.http.middleware import EXPOSED_HEADERS, Mounts, RequestFrame
 from app.http.stream import json_response
 from app.odata.routes import odata_application
 from app.rest.docs import OPENAPI_PATH, install_docs
@@ -72,10 +72,10 @@ def create_app(settings: Settings, *, store: Store | None = None, worker: bool =
     )
     application.state.settings = settings
     application.state.store = opened
-    # First, since routes are tried in their order, and the feed is asked most.
+    feed = odata_application(settings, opened)
     complete_only = odata_application(settings, opened, mounted_at=COMPLETE_PATH, floor="complete")
-    application.mount(COMPLETE_PATH, complete_only)
-    application.mount(ODATA_PATH, odata_application(settings, opened))
+    mounts = {COMPLETE_PATH: complete_only, ODATA_PATH: feed}
+    application.add_middleware(Mounts, applications=mounts)
     install_rest(application)
     install_docs(application)
     application.add_route("/", _answer_root, include_in_schema=False)

@@ -43,7 +43,7 @@ def make_bare() -> Application:
         for place in captured["after"]:
             parameters[place] = int(asked["after"][0])
         row = connection.execute(captured["sql"], parameters).fetchone()
-        body = b'{"value":[' + (row[0] or "").encode() + b"]}"
+        body = b'{"value":[' + _encode(row[0]) + b"]}"
         await _send_body(send, body)
 
     return bare
@@ -69,7 +69,7 @@ def make_replay() -> Application:
         elif name in known:
             values = known[name]["values"]
             found = connection.execute(known[name]["sql"], values[int(place) % len(values)])
-            body = f'{{"value":[{found.fetchone()[0]}]}}'.encode()
+            body = b'{"value":[' + _encode(found.fetchone()[0]) + b"]}"
         else:
             body = b""
         await _send_body(send, body)
@@ -87,6 +87,11 @@ def _open_bare() -> Any:
     for pragma in ("cache_size=-65536", "mmap_size=1073741824", "temp_store=MEMORY"):
         connection.execute(f"pragma {pragma}")
     return connection
+
+
+def _encode(found: Any) -> bytes:
+    """What a statement gives as its one value: text, bytes as the product's own gives, numbers."""
+    return found if isinstance(found, bytes) else str("" if found is None else found).encode()
 
 
 async def _send_body(send: Send, body: bytes) -> None:

@@ -168,7 +168,7 @@ def ask(
 
 def rows_of(answer: Answer) -> list[dict[str, Any]]:
     """The rows of an answer as the caller reads them."""
-    rows: list[dict[str, Any]] = json.loads(f"[{answer.rows_json}]")
+    rows: list[dict[str, Any]] = json.loads(b"[%b]" % answer.rows_json)
     return rows
 
 

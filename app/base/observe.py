@@ -19,6 +19,9 @@ from app.base.clock import format_time
 from app.base.facts import Fact
 from app.base.metrics import count_fact
 
+# Facts of every request: to find out that they are not logged would cost more than to count them.
+_NOT_LOGGED = "debug"
+
 
 @dataclass(frozen=True, slots=True)
 class _Listeners:
@@ -31,7 +34,7 @@ class _Listeners:
 def observe(fact: Fact) -> None:
     """State a fact: it is logged, counted and passed on to whoever listens."""
     count_fact(fact)
-    if structlog.is_configured():
+    if fact.level != _NOT_LOGGED and structlog.is_configured():
         name = re.sub(r"(?<!^)(?=[A-Z])", "_", type(fact).__name__).lower()
         getattr(structlog.get_logger(), fact.level)(name, **asdict(fact))
     for hear in tuple(_listeners().heard_by):

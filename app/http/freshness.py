@@ -4,11 +4,10 @@ the details. What a caller demands is read from the options of its front.
 Source: RFC 9651 (structured fields); docs/completeness.md, "What a consumer gets"
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
-
-from starlette.datastructures import Headers
 
 from app.ledger.facts import Freshness, StreamLag
 from app.query.demand import DEMANDS, Demand, read_demand
@@ -66,7 +65,7 @@ def write_summary(freshness: Freshness) -> str:
 
 def demand_of(
     given: Mapping[str, str],
-    headers: Headers,
+    if_none_match: str,
     *,
     address: str,
     floor: str = "",
@@ -74,13 +73,15 @@ def demand_of(
 ) -> Demand:
     """What a request demands of the freshness of its answer, and what it has already.
 
+    given: its options
+    if_none_match: the header of this name
     floor: what its front requires whatever it says
     Raises: BadOption
     """
     return read_demand(
         given,
         floor=floor,
-        if_none_match=",".join(headers.getlist("if-none-match")),
+        if_none_match=if_none_match,
         address=address,
         variant=variant,
     )
@@ -96,10 +97,11 @@ def _tell_reason(answered: Freshness | StreamLag) -> list[str]:
     return [*_tell("reason", verdict.reason), *(["waived"] if verdict.is_waived else [])]
 
 
-def _fit_members(streams: Iterable[StreamLag], room: int) -> str:
+@lru_cache(maxsize=256)
+def _fit_members(streams: tuple[StreamLag, ...], room: int) -> str:
     """`Data-Freshness-Streams`: a List of the worst streams, as many as there is room for."""
     text = ""
-    for stream in tuple(streams)[:STREAMS_SHOWN]:
+    for stream in streams[:STREAMS_SHOWN]:
         standing = stream.standing
         parts = [stream.stream, f"v={stream.verdict.state}", *_tell_reason(stream)]
         parts += _tell("through", _date(standing.complete_through))

@@ -5,7 +5,7 @@ Pure ASGI, so that nothing is held back: a response passes through as it is writ
 
 import re
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -77,6 +77,29 @@ class RequestFrame:
             return
         limit = self.settings.limit_body_bytes
         await self.app(scope, _count_body(receive, limit), framed_send)
+
+
+class Mounts:
+    """ASGI middleware: what is at a path or below it goes to an application of its own, past the
+    framework's router, which costs more than many a question.
+
+    applications: by their paths, of which the first that fits is taken
+    """
+
+    def __init__(self, app: ASGIApp, *, applications: Mapping[str, ASGIApp]) -> None:
+        self.app = app
+        self.applications = applications
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Find who answers."""
+        if scope["type"] == "http":
+            root = scope.get("root_path", "")
+            path = f"{scope['path'].removeprefix(root)}/"
+            for mounted, application in self.applications.items():
+                if path.startswith(f"{mounted}/"):
+                    await application({**scope, "root_path": root + mounted}, receive, send)
+                    return
+        await self.app(scope, receive, send)
 
 
 def check_frame(scope: Scope, settings: Settings) -> None:

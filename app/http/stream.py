@@ -21,7 +21,7 @@ def json_response(
 
 
 def data_response(
-    body: str,
+    body: bytes,
     freshness: Freshness,
     *,
     media_type: str = JSON,
@@ -31,7 +31,7 @@ def data_response(
 ) -> Response:
     """A response to a question about data; its verdict travels in the headers."""
     given = {**freshness_headers(freshness, tag=tag), **(headers or {})}
-    return Response(body.encode(), status, headers=given, media_type=media_type)
+    return Response(body, status, headers=given, media_type=media_type)
 
 
 def unchanged_response(

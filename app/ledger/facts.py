@@ -6,7 +6,7 @@ the journal says (waiting events, digests not folded yet) is looked at each time
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
@@ -20,7 +20,7 @@ from sqlalchemy import (
 
 from app.learning.modules import STREAM_NAMES, stream_kind
 from app.ledger.evidence import Key, Part, read_evidence
-from app.ledger.flow import SETTLED, Flow, add_flow, read_flow
+from app.ledger.flow import SETTLED, STILL, Flow, add_flow, is_flowing, read_flow
 from app.ledger.standing import UNOWED, Standing, roll_standings, stand_part
 from app.ledger.verdict import Verdict, roll_up
 from app.store.engine import kept_between
@@ -31,11 +31,14 @@ from app.store.tables.columns import table_of
 from app.store.tables.journal import PENDING
 
 _NO_COUNTS = dict.fromkeys(COUNTS, 0)
+_EARLIEST, _LATEST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False, slots=True)
 class StreamLag:
     """How a stream stands, of one source or rolled up over all of them.
+
+    The same object while nothing moves, so that what is written of it is found again.
 
     source: its key; empty when rolled up
     standing: what evidence says
@@ -116,6 +119,7 @@ class _Head:
     environment_key: str
     revision: int
     evidence_id: int
+    is_flowing: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,10 +132,15 @@ class _Known:
 
 @dataclass(frozen=True, slots=True)
 class _Rolled:
-    """Several streams, worst first, and what may be said of all of them."""
+    """Several streams, worst first, and what may be said of all of them.
+
+    holds_from, holds_until: while evidence stands still
+    """
 
     streams: tuple[StreamLag, ...]
     standing: Standing
+    holds_from: datetime = _EARLIEST
+    holds_until: datetime = _EARLIEST
 
 
 @dataclass(slots=True)
@@ -161,18 +170,20 @@ def read_freshness(
     names = _in_order(frozenset(touched))
     head = _read_head(connection, environment_id)
     kept = _keep_known(connection, head, names, now=now)
-    flow = read_flow(connection, environment_id)
-    moved = {
-        name: _lower(connection, head, known, flow=flow, now=now, end_at=end_at)
-        for name in names
-        if _is_moved(known := kept.known[name], flow) or _ends_early(known, end_at, now)
-    }
+    flow = read_flow(connection, environment_id) if head.is_flowing else STILL
+    moved = {}
+    if end_at is not None or not flow.is_still:
+        moved = {
+            name: _lower(connection, head, known, flow=flow, now=now, end_at=end_at)
+            for name in names
+            if _is_moved(known := kept.known[name], flow) or _ends_early(known, end_at, now)
+        }
     if moved:
         rolled = _roll([moved.get(name) or kept.known[name].lag for name in names])
     elif names in kept.rolled:
         rolled = kept.rolled[names]
     else:
-        rolled = kept.rolled[names] = _roll([kept.known[name].lag for name in names])
+        rolled = kept.rolled[names] = _roll_known([kept.known[name] for name in names])
     return _make_freshness(rolled, head.revision, now=now, end_at=end_at)
 
 
@@ -193,6 +204,16 @@ def _roll(streams: list[StreamLag]) -> _Rolled:
     standing = roll_standings([stream.standing for stream in streams])
     verdict = roll_up(stream.verdict for stream in worst_first)
     return _Rolled(tuple(worst_first), replace(standing, verdict=verdict))
+
+
+def _roll_known(known: list[_Known]) -> _Rolled:
+    judged = [one for one in known if one.parts]
+    holds_from = max((one.parts[0].facts.now for one in judged), default=_EARLIEST)
+    return replace(
+        _roll([one.lag for one in known]),
+        holds_from=holds_from,
+        holds_until=min((one.lag.standing.until or holds_from for one in judged), default=_LATEST),
+    )
 
 
 def _make_freshness(
@@ -217,12 +238,17 @@ def _read_head(connection: Connection, environment_id: int) -> _Head:
 
 @lru_cache(maxsize=2)
 def _head_statement(dialect_name: str) -> Statement:
-    """The environment's key, revision and evidence counter; written once, run for every answer."""
+    """The environment's key, revision and evidence counter, and whether the journal has anything to
+    say of it; written once, run for every answer.
+    """
     environment = table_of(Environment)
-    known = select(
-        environment.c.environment_key, environment.c.last_revision, environment.c.last_evidence_id
-    )
     environment_id: Any = bindparam("environment_id", type_=BigInteger())
+    known = select(
+        environment.c.environment_key,
+        environment.c.last_revision,
+        environment.c.last_evidence_id,
+        is_flowing(environment_id),
+    )
     return compile_statement(
         known.where(environment.c.environment_id == environment_id), dialect_name
     )
@@ -240,6 +266,9 @@ def _keep_known(
     kept: _Kept | None = between.get(place)
     if kept is None or kept.evidence_id != head.evidence_id:
         kept = _Kept(head.evidence_id, {}, {})
+    rolled = kept.rolled.get(names)
+    if rolled is not None and rolled.holds_from <= now < rolled.holds_until:
+        return kept
     known = kept.known
     missing = [name for name in names if name not in known or not _is_good(known[name], now)]
     if missing:

@@ -12,8 +12,10 @@ from sqlalchemy import (
     Connection,
     Table,
     bindparam,
+    exists,
     func,
     literal_column,
+    or_,
     select,
 )
 
@@ -57,6 +59,19 @@ class Flow:
         """Has something come into a bucket that was matched already?"""
         slot_at, matched = self.unfolded.get(part.key), part.facts.matched_through
         return slot_at is not None and matched is not None and slot_at < matched
+
+
+STILL = Flow({}, frozenset(), frozenset(), frozenset())
+
+
+def is_flowing(environment_id: ColumnElement[int]) -> ColumnElement[bool]:
+    """A condition: has the journal anything to say of an environment?"""
+    delta, tally = table_of(BucketDelta), table_of(Tally)
+    unfolded: Any = select(literal_column("1")).where(delta.c.environment_id == environment_id)
+    unsettled: Any = select(literal_column("1")).where(
+        tally.c.environment_id == environment_id, _is_unsettled(tally)
+    )
+    return or_(exists(unfolded), exists(unsettled))
 
 
 def read_flow(connection: Connection, environment_id: int) -> Flow:
@@ -112,19 +127,22 @@ def _flow_statements(dialect_name: str) -> tuple[Statement, Statement]:
         .where(delta.c.environment_id == environment_id)
         .group_by(delta.c.source_id, delta.c.stream)
     )
-    settled = _sum_of(tally, SETTLED)
-    at_the_door = _sum_of(tally, _DOOR)
     unsettled = select(
         tally.c.source_id,
         tally.c.stream,
-        tally.c.accepted - settled,
-        tally.c.received - at_the_door,
+        tally.c.accepted - _sum_of(tally, SETTLED),
+        tally.c.received - _sum_of(tally, _DOOR),
         tally.c.dead,
-    ).where(
-        tally.c.environment_id == environment_id,
-        (tally.c.accepted != settled) | (tally.c.received != at_the_door) | (tally.c.dead != 0),
-    )
+    ).where(tally.c.environment_id == environment_id, _is_unsettled(tally))
     return compile_statement(unfolded, dialect_name), compile_statement(unsettled, dialect_name)
+
+
+def _is_unsettled(tally: Table) -> ColumnElement[bool]:
+    return or_(
+        tally.c.accepted != _sum_of(tally, SETTLED),
+        tally.c.received != _sum_of(tally, _DOOR),
+        tally.c.dead != 0,
+    )
 
 
 def _sum_of(tally: Table, names: Iterable[str]) -> ColumnElement[Any]:

@@ -6,18 +6,19 @@ A receipt is a token; nothing of it is stored here.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from itsdangerous import BadSignature
 from sqlalchemy import Connection, func, or_, select
 
 from app.base.errors import BadToken
 from app.base.seals import sealer_of
-from app.ledger.facts import Freshness
+from app.ledger.facts import Freshness, StreamLag
 from app.ledger.verdict import State
 from app.store.tables import Defect
 from app.store.tables.columns import table_of
 
-_SALT = "receipt"
+_SALT = "receipts"
 _ADDRESS_LENGTH = 300
 
 
@@ -79,7 +80,7 @@ def sign_claim(
         freshness.revision,
         str(freshness.verdict.state),
         freshness.verdict.reason,
-        {stream.stream: str(stream.verdict.state) for stream in freshness.streams},
+        _states_of(freshness.streams),
         _seconds(standing.complete_through),
         _seconds(standing.target_at),
         standing.missing or 0,
@@ -107,7 +108,7 @@ def open_claim(token: str, *, environment_id: int, secret: bytes) -> Receipt:
         revision=body[3],
         verdict=body[4],
         reason=body[5],
-        streams=tuple(body[6].items()),
+        streams=tuple((name, state) for state, names in body[6].items() for name in names),
         through=_moment(body[7]),
         target_at=_moment(body[8]),
         missing=body[9],
@@ -143,6 +144,15 @@ def look_back(connection: Connection, receipt: Receipt) -> Hindsight:
         found_at=row.found_at,
         defects=row.defects,
     )
+
+
+@lru_cache(maxsize=256)
+def _states_of(streams: tuple[StreamLag, ...]) -> dict[str, list[str]]:
+    """The names of the streams by the state of their verdict."""
+    names: dict[str, list[str]] = {}
+    for stream in streams:
+        names.setdefault(str(stream.verdict.state), []).append(stream.stream)
+    return names
 
 
 def _seconds(moment: datetime | None) -> float | None:

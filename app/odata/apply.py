@@ -6,15 +6,13 @@ Source: OData Extension for Data Aggregation 4.0, sections 3.1.1 and 5.1
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import orjson
-
 from app.base.config import Settings
 from app.base.errors import NotSupported
 from app.catalog.fields import Dataset, Field, Type
 from app.catalog.functions import AGGREGATES
 from app.odata.csdl import PropertyPath
 from app.odata.feed import NAMESPACE, Feed
-from app.odata.rows import Dress, dress_value
+from app.odata.rows import Dress, dress_value, join_objects, split_objects
 from app.odata.selection import Selection
 from app.query.measuring import COUNTED, CUSTOM_METHODS, STANDARD_METHODS
 from app.query.plan import Plan
@@ -88,15 +86,15 @@ def tell_names(paths: Iterable[list[str]]) -> str:
 # Rows
 
 
-def dress_transformed(rows_json: str, plan: Plan, dress: Dress) -> str:
+def dress_transformed(rows_json: bytes, plan: Plan, dress: Dress) -> bytes:
     """Rows as a caller's format wants them: with types where they are to be told."""
     if dress.is_plain and not any(field.type in _AS_TEXTS for field in plan.shape.fields):
         return rows_json
     if dress.is_plain and dress.style.level == "none":
         return rows_json
-    rows = orjson.loads(f"[{rows_json}]")
+    rows = split_objects(rows_json)
     fields = [(field, field.name.split("/")) for field in plan.shape.fields]
-    return orjson.dumps([dress_members(row, fields, dress) for row in rows]).decode()[1:-1]
+    return join_objects(dress_members(row, fields, dress) for row in rows)
 
 
 def dress_members(
@@ -139,10 +137,10 @@ _TYPE_NAMES = {
 }
 
 
-def flatten_rows(rows_json: str) -> str:
+def flatten_rows(rows_json: bytes) -> bytes:
     """Rows whose objects are spread into columns, such as `module/name`."""
-    rows = orjson.loads(f"[{rows_json}]")
-    return orjson.dumps([dict(spread(row, "")) for row in rows]).decode()[1:-1]
+    rows = split_objects(rows_json)
+    return join_objects(dict(spread(row, "")) for row in rows)
 
 
 def spread(row: Mapping[str, Any], before: str) -> Iterable[tuple[str, Any]]:

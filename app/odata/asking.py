@@ -75,7 +75,7 @@ class Reading:
     is_unchanged: the caller has it already, by its entity tag
     """
 
-    body: str | None
+    body: bytes | None
     freshness: Freshness
     media_type: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -88,9 +88,11 @@ def plan_question(asker: Asker, request: Request, *, is_tagged: bool = False) ->
 
     is_tagged: may the answer be that the caller has it already?
     """
-    demand = asker.demand if is_tagged else replace(asker.demand, known_tags=())
+    demand = asker.demand
+    if demand.known_tags and not is_tagged:
+        demand = replace(demand, known_tags=())
     return plan_request(
-        replace(request, demand=demand),
+        request if request.demand is demand else replace(request, demand=demand),
         asker.principal,
         store=asker.store,
         settings=asker.settings,

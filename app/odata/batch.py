@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from urllib.parse import quote, urlsplit
 
-from starlette.datastructures import Headers
 from starlette.responses import Response
 
 from app.base.config import Settings
@@ -203,7 +202,7 @@ def resolve_reference(url: str, part: Part, done: Sequence[Done]) -> str:
     return located + first[len(name) + 1 :] + slash + rest
 
 
-def part_headers(call: Call, part: Part) -> Headers:
+def part_headers(call: Call, part: Part) -> dict[str, str]:
     """The headers of a part, and what it inherits from the batch (Protocol 4.01, 8.2)."""
     given = {name: text for name, text in part.headers.items() if name not in NEVER_IN_PARTS}
     for name in INHERITED:
@@ -212,4 +211,4 @@ def part_headers(call: Call, part: Part) -> Headers:
     accept = [one for one in call.header("accept").split(",") if MULTIPART not in one]
     if any(one.strip() for one in accept):
         given.setdefault("accept", ",".join(accept))
-    return Headers(given)
+    return given

@@ -1,12 +1,11 @@
 """One request as the feed reads it, whether it came alone or as a part of a batch."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from urllib.parse import quote
 
-from starlette.datastructures import Headers
 from starlette.types import Scope
 
 from app.access.principal import Principal
@@ -22,6 +21,7 @@ class Call:
 
     path: raw, without slashes at its ends
     query: the raw query string
+    headers: by their lower-case names; several of one name are one, joined by commas
     identify: says who sends it
     deadline: when its time is over, on the monotonic clock; None for the usual limit
     within_batch: is it a part of a batch?
@@ -33,7 +33,7 @@ class Call:
     method: str
     path: str
     query: str
-    headers: Headers
+    headers: Mapping[str, str]
     body: bytes
     identify: Callable[[], Principal]
     deadline: float | None = None
@@ -43,8 +43,8 @@ class Call:
     within_s: float | None = None
 
     def header(self, name: str) -> str:
-        """All values of a header, joined by commas; empty without it."""
-        return ",".join(self.headers.getlist(name))
+        """A header by its lower-case name; empty without it."""
+        return self.headers.get(name, "")
 
     def seconds_left(self, limit_s: float) -> float:
         """How long a question of this request may take.
@@ -74,11 +74,20 @@ def read_call(scope: Scope, body: bytes, identify: Callable[[Scope], Principal])
         method=scope["method"],
         path=below.strip("/"),
         query=readable(scope["query_string"]),
-        headers=Headers(raw=scope["headers"]),
+        headers=read_headers(scope["headers"]),
         body=body,
         identify=partial(identify, scope),
         mounted=f"/{mounted}" if mounted else "",
     )
+
+
+def read_headers(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    """Headers by their lower-case names; several of one name are joined by commas."""
+    headers: dict[str, str] = {}
+    for name, value in raw:
+        known, text = name.decode("latin-1").lower(), value.decode("latin-1")
+        headers[known] = f"{headers[known]},{text}" if known in headers else text
+    return headers
 
 
 def readable(raw: bytes) -> str:

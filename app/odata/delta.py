@@ -78,7 +78,7 @@ def read_delta(asker: Asker, plan: Plan, *, token: str, selection: Selection) ->
     gone = write_removed(asker, changes)
     shown = selection.shown(asker.version)
     body = write_page(
-        ",".join(filter(None, (rows, *gone))),
+        b",".join(filter(None, (rows, *gone))),
         asker.envelope(delta_context(asker.feed, plan.dataset, shown), changes.freshness),
         count=changes.total,
         next_link=None if changes.next is None else _link(asker, changes.next),
@@ -90,10 +90,10 @@ def read_delta(asker: Asker, plan: Plan, *, token: str, selection: Selection) ->
 def count_delta(asker: Asker, plan: Plan, *, token: str) -> Reading:
     """How many changes there are, as plain text (OData Protocol 4.01, 11.3.2)."""
     changes = _find_changes(asker, plan, token)
-    return Reading(str(changes.total), changes.freshness, PLAIN_TEXT)
+    return Reading(str(changes.total).encode(), changes.freshness, PLAIN_TEXT)
 
 
-def write_removed(asker: Asker, changes: Changes) -> Iterator[str]:
+def write_removed(asker: Asker, changes: Changes) -> Iterator[bytes]:
     """The entities that are gone, as this version tells them.
 
     Source: OData JSON Format 4.01, 15.3

@@ -53,10 +53,10 @@ def read_entity(asker: Asker, address: Address, options: Options) -> Reading:
     if answer.is_unchanged:
         return unchanged_reading(answer)
     etag = answer.tag
-    row: str | None = answer.rows_json
+    row: bytes | None = answer.rows_json
     if address.way:
         found = dig(orjson.loads(answer.rows_json), address.way)
-        row = None if found is None else orjson.dumps(found).decode()
+        row = None if found is None else orjson.dumps(found)
     if row is None:
         return Reading(None, answer.freshness, etag=etag)
     shown = selection.shown(asker.version)
@@ -71,7 +71,7 @@ def read_reference(asker: Asker, address: Address) -> Reading:
     if row is None:
         return Reading(None, answer.freshness)
     envelope = asker.envelope(f"{asker.feed.root}/$metadata#$ref", answer.freshness)
-    reference = orjson.dumps({ID: row[ID]}).decode()
+    reference = orjson.dumps({ID: row[ID]})
     return Reading(write_entity(reference, envelope), answer.freshness)
 
 
@@ -94,7 +94,7 @@ def read_property(asker: Asker, address: Address) -> Reading:
     if value is None:
         return Reading(None, freshness)
     if address.kind is Kind.COUNT:
-        return Reading(str(len(value)), freshness, PLAIN_TEXT)
+        return Reading(str(len(value)).encode(), freshness, PLAIN_TEXT)
     if address.kind is Kind.VALUE:
         return Reading(write_raw_value(value), freshness, PLAIN_TEXT)
     if address.field.type is Type.INT and asker.style.numbers_as_text:

@@ -13,7 +13,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from itsdangerous import BadSignature
-from starlette.datastructures import Headers
 from starlette.responses import Response
 
 from app.access.principal import Principal
@@ -115,7 +114,7 @@ class Desk:
             raise BadToken("this monitor belongs to another environment")
         if parse_time(until) <= now():
             raise LinkExpired("this monitor is no longer kept", hint="Ask again.")
-        return replace(call, method="GET", path=path, query=query, headers=Headers(kept), body=b"")
+        return replace(call, method="GET", path=path, query=query, headers=kept, body=b"")
 
     def _serializer(self) -> Any:
         with snapshot(self.store) as connection:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from urllib.parse import unquote_plus
 
 from app.base.config import Settings
@@ -84,6 +85,7 @@ class Options:
 # The query string
 
 
+@lru_cache(maxsize=512)
 def split_query(raw: str) -> QueryString:
     """The options of a raw query string.
 

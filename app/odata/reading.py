@@ -5,8 +5,7 @@ Holds no rule about numbers: what a question means is the planner's, what it fin
 
 from collections.abc import Iterable
 from dataclasses import replace
-
-import orjson
+from typing import Any
 
 from app.base.errors import BadOption, BadToken, TooComplex
 from app.catalog.fields import Dataset
@@ -48,7 +47,15 @@ from app.odata.options import (
 )
 from app.odata.path import Address, Kind
 from app.odata.preferences import write_applied
-from app.odata.rows import ID, dress_row, dress_rows, list_references, write_csv
+from app.odata.rows import (
+    ID,
+    dress_row,
+    dress_rows,
+    join_objects,
+    list_references,
+    split_objects,
+    write_csv,
+)
 from app.odata.selection import Selection
 from app.odata.writer import entity_context, set_context, write_page
 from app.query.answer import Answer
@@ -114,7 +121,7 @@ def read_count_of(asker: Asker, address: Address, *, options: Options, where: st
         request = replace(request, select=selection.select, expand=selection.expand)
         return count_delta(asker, plan_question(asker, request), token=options.delta)
     counted = ask(asker, request)
-    return Reading(str(counted.total), counted.freshness, PLAIN_TEXT)
+    return Reading(str(counted.total).encode(), counted.freshness, PLAIN_TEXT)
 
 
 # A page of rows
@@ -130,9 +137,11 @@ def read_rows(asker: Asker, address: Address, *, options: Options, where: str) -
     selection = Selection(address.dataset.key) if is_reference else options.selection
     needs_ids = asker.dress(address.dataset, selection).needs_ids or is_reference
     was_tracked, token = split_tracked(options.token)
-    request = replace(
-        page_request(asker, address, options=options, where=where),
-        after=token,
+    request = page_request(
+        asker,
+        address,
+        options=replace(options, token=token) if was_tracked else options,
+        where=where,
         select=selection.select,
         expand=selection.expand,
         id_name="" if asker.style.level == "none" and not needs_ids else ID,
@@ -154,7 +163,7 @@ def read_rows(asker: Asker, address: Address, *, options: Options, where: str) -
 
 def write_rows(
     asker: Asker, address: Address, answer: Answer, *, selection: Selection, is_tracked: bool
-) -> str:
+) -> bytes:
     """The body of a page, with the links to what follows."""
     if address.kind is Kind.REFERENCES:
         rows = list_references(answer.rows_json)
@@ -174,9 +183,8 @@ def write_rows(
 
 def read_transformed(asker: Asker, address: Address, *, options: Options, where: str) -> Reading:
     """A page of what $apply makes of a set, when that is no longer rows of the set."""
-    request = replace(
-        page_request(asker, address, options=options, where=where),
-        select=options.selection.select,
+    request = page_request(
+        asker, address, options=options, where=where, select=options.selection.select
     )
     plan = plan_question(asker, request, is_tagged=True)
     answer = run_question(asker, plan)
@@ -193,8 +201,14 @@ def read_transformed(asker: Asker, address: Address, *, options: Options, where:
     return grant_wishes(asker, reading, pages=True)
 
 
-def page_request(asker: Asker, address: Address, *, options: Options, where: str) -> Request:
-    """The question for one page of rows."""
+def page_request(
+    asker: Asker, address: Address, *, options: Options, where: str, **others: Any
+) -> Request:
+    """The question for one page of rows.
+
+    others: what else the question says, by the names of a Request
+    """
+    others.setdefault("page_rows", asker.wishes.page_rows)
     return Request(
         dataset=address.dataset.name,
         where=where,
@@ -206,10 +220,11 @@ def page_request(asker: Asker, address: Address, *, options: Options, where: str
         skip=options.skip,
         count=options.count,
         after=options.token,
-        page_rows=asker.wishes.page_rows,
         aliases=options.aliases,
         as_of=options.as_of,
         revision=options.revision,
+        demand=asker.demand,
+        **others,
     )
 
 
@@ -240,6 +255,8 @@ def grant_wishes(
         applied.append(f'include-annotations="{",".join(wishes.annotations)}"')
     if wishes.is_strict:
         applied.append("handling=strict")
+    if not applied:
+        return reading
     return replace(reading, headers={**reading.headers, **write_applied(applied)})
 
 
@@ -256,8 +273,11 @@ def read_csv_page(asker: Asker, address: Address, *, options: Options, where: st
         raise BadOption("a table holds the columns of one set; leave $expand out", target="$format")
     most = asker.settings.limit_page_rows_asked
     by_pages = bool(asker.wishes.page_rows or options.token)
-    request = replace(
-        page_request(asker, address, options=options, where=where),
+    request = page_request(
+        asker,
+        address,
+        options=options,
+        where=where,
         select=selection.select,
         page_rows=asker.wishes.page_rows or most,
     )
@@ -322,12 +342,11 @@ def read_everything(asker: Asker) -> Reading:
     return grant_wishes(asker, Reading(body, answer.freshness), pages=True)
 
 
-def tell_sets(asker: Asker, answer: Answer, dataset: Dataset) -> str:
+def tell_sets(asker: Asker, answer: Answer, dataset: Dataset) -> bytes:
     """Rows of one set, each with the context and type that tell it from those of others."""
     dress = asker.dress(dataset, Selection())
     own: dict[str, str] = {}
     if asker.style.level != "none":
         own["@odata.context"] = entity_context(asker.feed, dataset, "")
         own["@odata.type"] = f"#{dress.type_name}"
-    rows = orjson.loads(f"[{answer.rows_json}]")
-    return ",".join(orjson.dumps(own | dress_row(row, dress)).decode() for row in rows)
+    return join_objects(own | dress_row(row, dress) for row in split_objects(answer.rows_json))

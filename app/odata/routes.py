@@ -70,7 +70,7 @@ class Front:
     """What the application holds for all its requests.
 
     see: the feed for a caller's scopes
-    describe: the text of $metadata, for scopes, a version, and whether it is JSON
+    describe: $metadata, for scopes, a version, and whether it is JSON
     desk: where questions are handed in to be answered later
     changes: what was announced of the sets
     pace: which questions have been quick
@@ -81,7 +81,7 @@ class Front:
     store: Store
     datasets: tuple[Dataset, ...]
     see: Callable[[frozenset[str]], Feed]
-    describe: Callable[[frozenset[str], str, bool], str]
+    describe: Callable[[frozenset[str], str, bool], bytes]
     desk: Desk
     changes: tuple[SchemaChange, ...]
     pace: Pace
@@ -109,9 +109,9 @@ def odata_application(
         return show_feed(root, datasets, scopes)
 
     @lru_cache(maxsize=64)
-    def describe(scopes: frozenset[str], version: str, as_json: bool) -> str:
+    def describe(scopes: frozenset[str], version: str, as_json: bool) -> bytes:
         write = write_metadata_json if as_json else write_metadata
-        return write(see(scopes), version=version, limits=settings)
+        return write(see(scopes), version=version, limits=settings).encode()
 
     desk = Desk(Jobs(settings), store, settings)
     pace = Pace(is_kept=store.is_embedded)
@@ -142,16 +142,20 @@ async def answer_in_time(front: Front, call: Call, identify: Callable[[], Princi
 
     identify: says who sends it without writing anything down
     """
-    form = front.pace.form_of(call)
-    if front.pace.is_quick(form):
-        try:
-            return answer_timed(
-                front, replace(call, identify=identify, within_s=WITHIN_S), form=form
-            )
-        except TooExpensive:
-            front.pace.note(form, WITHIN_S)
-    loop = asyncio.get_running_loop()
-    return await loop.run_in_executor(THREADS, partial(answer_timed, front, call, form=form))
+    pace = front.pace
+    form = pace.form_of(call)
+    pace.in_hand += 1
+    try:
+        if await pace.is_quick(form):
+            try:
+                here = replace(call, identify=identify, within_s=WITHIN_S)
+                return answer_timed(front, here, form=form)
+            except TooExpensive:
+                pace.note(form, WITHIN_S)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(THREADS, partial(answer_timed, front, call, form=form))
+    finally:
+        pace.in_hand -= 1
 
 
 def answer_timed(front: Front, call: Call, *, form: int | None) -> Response:
@@ -290,9 +294,9 @@ def answer_metadata(
     version = choose_version(call.header("odata-maxversion"), unasked=unasked)
     if as_json and version == "4.0":
         version = "4.01"  # CSDL JSON came with 4.01.
-    text = front.describe(scopes, version, as_json)
+    told = front.describe(scopes, version, as_json)
     return finish(
-        text, CSDL_TYPE if as_json else XML_TYPE, {**NOT_CACHED, "OData-Version": version}
+        told, CSDL_TYPE if as_json else XML_TYPE, {**NOT_CACHED, "OData-Version": version}
     )
 
 
@@ -300,8 +304,8 @@ def answer_service(feed: Feed, call: Call, query: QueryString) -> Response:
     """The service document."""
     refuse_options(query, (), "the service document")
     style = choose_style(call.header("accept"), query.system.get("format", ""), tables=False)
-    text = write_service(feed, with_context=style.level != "none")
-    return finish(text, style.media_type, NOT_CACHED)
+    told = write_service(feed, with_context=style.level != "none")
+    return finish(told, style.media_type, NOT_CACHED)
 
 
 # Data
@@ -356,7 +360,7 @@ def read_call_demand(
     """
     return demand_of(
         query.custom,
-        call.headers,
+        call.header("if-none-match"),
         address=f"{call.mounted}/{call.path}" + (f"?{call.query}" if call.query else ""),
         floor=front.floor,
         variant=variant,
@@ -441,6 +445,6 @@ def join_headers(first: Mapping[str, str], second: Mapping[str, str]) -> dict[st
     return {**first, **second, **shared}
 
 
-def finish(text: str, media_type: str, headers: Mapping[str, str]) -> Response:
-    """A response of ready text."""
-    return Response(text.encode(), headers=dict(headers), media_type=media_type)
+def finish(body: bytes, media_type: str, headers: Mapping[str, str]) -> Response:
+    """A response that is written already."""
+    return Response(body, headers=dict(headers), media_type=media_type)

@@ -6,7 +6,7 @@ omitted nulls, references, counts, members of open objects, tables.
 
 import csv
 import io
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -67,12 +67,22 @@ def has_references(selection: Selection) -> bool:
     return bool(selection.references) or any(has_references(one) for one in inner)
 
 
-def dress_rows(rows_json: str, dress: Dress) -> str:
+def split_objects(rows_json: bytes) -> list[dict[str, Any]]:
+    """JSON objects joined by commas, read."""
+    rows: list[dict[str, Any]] = orjson.loads(b"[%b]" % rows_json)
+    return rows
+
+
+def join_objects(rows: Iterable[Mapping[str, Any]]) -> bytes:
+    """JSON objects joined by commas, written."""
+    return orjson.dumps(list(rows))[1:-1]
+
+
+def dress_rows(rows_json: bytes, dress: Dress) -> bytes:
     """JSON objects joined by commas, dressed."""
     if dress.is_plain:
         return rows_json
-    rows = orjson.loads(f"[{rows_json}]")
-    return orjson.dumps([dress_row(row, dress) for row in rows]).decode()[1:-1]
+    return join_objects(dress_row(row, dress) for row in split_objects(rows_json))
 
 
 def dress_row(row: Mapping[str, Any], dress: Dress) -> dict[str, Any]:
@@ -168,16 +178,15 @@ def dress_navigation(name: str, row: Mapping[str, Any], dress: Dress) -> dict[st
     return told | {name: dressed if isinstance(found, list) else dressed[0]}
 
 
-def list_references(rows_json: str) -> str:
+def list_references(rows_json: bytes) -> bytes:
     """The addresses of rows alone, as JSON objects joined by commas."""
-    rows = orjson.loads(f"[{rows_json}]")
-    return ",".join(orjson.dumps({ID: row[ID]}).decode() for row in rows)
+    return join_objects({ID: row[ID]} for row in split_objects(rows_json))
 
 
 # Tables
 
 
-def write_csv(rows_json: str, columns: tuple[str, ...]) -> str:
+def write_csv(rows_json: bytes, columns: tuple[str, ...]) -> bytes:
     """Rows as CSV with a header line (RFC 4180); lists and objects are cells of JSON.
 
     No cell can be taken for a formula: text that begins like one gets an apostrophe.
@@ -186,9 +195,9 @@ def write_csv(rows_json: str, columns: tuple[str, ...]) -> str:
     written = io.StringIO()
     writer = csv.writer(written, lineterminator="\r\n")
     writer.writerow(columns)
-    for row in orjson.loads(f"[{rows_json}]"):
+    for row in split_objects(rows_json):
         writer.writerow([write_cell(row.get(name)) for name in columns])
-    return written.getvalue()
+    return written.getvalue().encode()
 
 
 def write_cell(value: Any) -> str:

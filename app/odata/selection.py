@@ -39,6 +39,10 @@ class Selection:
     counts: frozenset[str] = frozenset()
     recursive: frozenset[str] = frozenset()
 
+    def __hash__(self) -> int:
+        return hash((self.select, self.names))
+
+    @lru_cache(maxsize=512)  # noqa: B019  (selections are kept anyway, where they are read)
     def shown(self, version: str = "4.01") -> str:
         """The list in the context URL, without its parentheses.
 

@@ -5,13 +5,14 @@ Control information has the prefix `odata.`, which versions 4.0 and 4.01 both re
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
 
 import orjson
 
 from app.catalog.fields import Dataset
-from app.ledger.facts import Freshness
+from app.ledger.facts import Freshness, StreamLag
 from app.odata.feed import NAMESPACE, Feed
 from app.odata.preferences import Preferences
 
@@ -42,13 +43,13 @@ class Envelope:
 
 
 def write_page(
-    rows: str,
+    rows: bytes,
     envelope: Envelope,
     *,
     count: int | None,
     next_link: str | None,
     delta_link: str | None = None,
-) -> str:
+) -> bytes:
     """A collection: control information, the verdict, the rows, the way to the next page or to
     later changes.
 
@@ -57,31 +58,31 @@ def write_page(
     head = envelope.head()
     if count is not None:
         head["@odata.count"] = str(count) if envelope.numbers_as_text else count
-    before = f"{dump(head)[:-1]}," if head else "{"
-    tail = f',"@odata.nextLink":{dump(next_link)}' if next_link else ""
-    tail += f',"@odata.deltaLink":{dump(delta_link)}' if delta_link else ""
-    return f'{before}"value":[{rows}]{tail}}}'
+    before = dump(head)[:-1] + b"," if head else b"{"
+    tail = b',"@odata.nextLink":' + dump(next_link) if next_link else b""
+    tail += b',"@odata.deltaLink":' + dump(delta_link) if delta_link else b""
+    return b"".join((before, b'"value":[', rows, b"]", tail, b"}"))
 
 
-def write_entity(row: str, envelope: Envelope) -> str:
+def write_entity(row: bytes, envelope: Envelope) -> bytes:
     """One entity, given as the JSON text of an object (JSON Format 4.01, 6)."""
     head = envelope.head()
-    if not head or row == "{}":
+    if not head or row == b"{}":
         return dump(head) if head else row
-    return f"{dump(head)[:-1]},{row[1:]}"
+    return b"%b,%b" % (dump(head)[:-1], row[1:])
 
 
-def write_property(value: Any, envelope: Envelope) -> str:
+def write_property(value: Any, envelope: Envelope) -> bytes:
     """One property; an object's members stand beside its context (JSON Format 4.01, 11)."""
     return dump(envelope.head() | (value if isinstance(value, dict) else {"value": value}))
 
 
-def write_raw_value(value: Any) -> str:
+def write_raw_value(value: Any) -> bytes:
     """A primitive value as plain text, for /$value."""
-    return value if isinstance(value, str) else dump(value)
+    return value.encode() if isinstance(value, str) else dump(value)
 
 
-def write_service(feed: Feed, *, with_context: bool) -> str:
+def write_service(feed: Feed, *, with_context: bool) -> bytes:
     """The service document: every set with its title (JSON Format 4.01, 5)."""
     head = {"@odata.context": f"{feed.root}/$metadata"} if with_context else {}
     sets = [
@@ -109,20 +110,22 @@ def write_verdict(freshness: Freshness | None) -> dict[str, Any]:
         f"@{NAMESPACE}.complete_through": freshness.standing.complete_through,
         f"@{NAMESPACE}.revision": freshness.revision,
         f"@{NAMESPACE}.evaluated_at": freshness.evaluated_at,
-        f"@{NAMESPACE}.streams": [
-            {
-                "stream": one.stream,
-                "verdict": str(one.verdict.state),
-                "reason": one.verdict.reason,
-            }
-            for one in freshness.streams[:SHOWN_STREAMS]
-        ],
+        f"@{NAMESPACE}.streams": _write_streams(freshness.streams),
     }
 
 
-def dump(value: Any) -> str:
-    """JSON text; times in UTC with Z."""
-    return orjson.dumps(value, option=orjson.OPT_UTC_Z).decode()
+@lru_cache(maxsize=256)
+def _write_streams(streams: tuple[StreamLag, ...]) -> orjson.Fragment:
+    told = [
+        {"stream": one.stream, "verdict": str(one.verdict.state), "reason": one.verdict.reason}
+        for one in streams[:SHOWN_STREAMS]
+    ]
+    return orjson.Fragment(orjson.dumps(told))
+
+
+def dump(value: Any) -> bytes:
+    """JSON; times in UTC with Z."""
+    return orjson.dumps(value, option=orjson.OPT_UTC_Z)
 
 
 # Context URLs: what clients read the columns from (OData Protocol 4.01, 10)

@@ -1,7 +1,7 @@
 """Plan in, Answer out: rows and verdict from one snapshot, closed before a byte is sent."""
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property, lru_cache
@@ -12,10 +12,10 @@ from sqlalchemy import Connection
 
 from app.base.clock import now as clock_now
 from app.base.errors import FreshnessUnmet, RevisionGone, TooComplex, UnknownEntity
-from app.ledger.facts import Freshness, Lag, read_freshness, read_lag
+from app.ledger.facts import Freshness, Lag, StreamLag, read_freshness, read_lag
 from app.ledger.receipts import sign_claim
 from app.ledger.verdict import PAST_REVISION, State, Verdict
-from app.query.claims import Claim, hold_claims, note_claims
+from app.query.claims import Claim, Told, hold_claims, note_claims
 from app.query.cursor import Cursor, digest_question, read_token, write_token
 from app.query.demand import check_demand
 from app.query.forms import form_of
@@ -47,7 +47,7 @@ from app.store.tables import PAST
 class Answer:
     """The rows of one page and the verdict that goes with them.
 
-    rows_json: JSON objects joined by commas, without brackets
+    rows_json: JSON objects joined by commas, without brackets, in UTF-8
     total: all rows of the question, when it asked for the count
     next: the token of the page after this one; None on the last
     as_of: the moment it was asked for
@@ -56,7 +56,7 @@ class Answer:
     """
 
     plan: Plan
-    rows_json: str
+    rows_json: bytes
     row_count: int
     total: int | None
     next: str | None
@@ -98,9 +98,9 @@ def answer_in(connection: Connection, plan: Plan, *, now: datetime) -> Answer:
     freshness = replace(freshness, receipt=_seal_receipt(connection, plan, freshness))
     check_demand(plan.demand, freshness)
     if tag and (tag in plan.demand.known_tags or "*" in plan.demand.known_tags):
-        return Answer(plan, "", 0, None, None, freshness, as_of, tag, is_unchanged=True)
+        return Answer(plan, b"", 0, None, None, freshness, as_of, tag, is_unchanged=True)
     total = reading.count() if plan.request.count or plan.request.count_only else None
-    rows_json, row_count, following = "", 0, None
+    rows_json, row_count, following = b"", 0, None
     if not plan.request.count_only:
         rows_json, row_count = reading.rows()
         following = reading.next_token(row_count)
@@ -242,34 +242,37 @@ class _Reading:
             bound.get(AS_OF_DAY_BIND, ""),
             self.plan.demand.variant,
             self.revision,
-            tuple(_epoch(self.freshness)),
+            _epoch(self.freshness.streams),
+            (self.freshness.is_settled, self.freshness.is_clipped),
         )
         return f'W/"{hashlib.sha256(orjson.dumps(said)).hexdigest()[:32]}"'
 
-    def rows(self) -> tuple[str, int]:
+    def rows(self) -> tuple[bytes, int]:
         """The page's objects joined by commas, and how many."""
         if self.limit == 0:
-            return "", 0
+            return b"", 0
         write = past_rows_statement if self.is_halved else rows_statement
         statement = write(self.shape, self.dialect_name, self.nulls)
         values = {LIMIT_BIND: self.limit, OFFSET_BIND: self.skip}
         row = self._run(statement, values)[0]
         if ends_with_key(self.shape) and not self.is_halved:
             self.last_key = row[2]
-        return row[0], row[1]
+        joined = row[0]
+        return joined if isinstance(joined, bytes) else joined.encode(), row[1]
 
-    def told(self) -> Mapping[str, Claim]:
+    def told(self) -> Told:
         """What is held against each stream: what the walk's first page said; that nobody judged it
         then, where rows of a past revision are not those of today.
         """
         if self.cursor is not None:
             return self.cursor.told
         if not self.is_past:
-            return {}
+            return ()
         page = rows_statement(self.shape, self.dialect_name, None)
         if not self._changed(page.tables):
-            return {}
-        return dict.fromkeys(self.plan.shape.streams, Claim(Verdict(State.UNKNOWN, PAST_REVISION)))
+            return ()
+        claim = Claim(Verdict(State.UNKNOWN, PAST_REVISION))
+        return ((claim, tuple(self.plan.shape.streams)),)
 
     def count(self) -> int:
         """All rows of the question, before top and skip."""
@@ -285,7 +288,7 @@ class _Reading:
         if edge is None:
             return None
         # SQLite gives moments as their text, which sorts as they do.
-        told = note_claims(self.freshness)
+        told = note_claims(self.freshness.streams)
         cursor = Cursor(edge, left, self.as_of, self.revision, told)
         secret = _secret_of(self.connection, self.plan)
         return write_token(
@@ -338,9 +341,12 @@ class _Reading:
         return run_statement(self.connection, statement, bound)
 
 
-def _epoch(freshness: Freshness) -> Iterator[tuple[Any, ...]]:
+@lru_cache(maxsize=256)
+def _epoch(streams: tuple[StreamLag, ...]) -> orjson.Fragment:
     """What of the verdict an entity tag holds, so that no 304 revives an old claim."""
-    for one in freshness.streams:
-        standing = one.standing
-        yield one.stream, one.verdict, standing.complete_through, standing.missing
-    yield (freshness.is_settled, freshness.is_clipped)
+    standings = [(one.stream, one.verdict, one.standing) for one in streams]
+    return orjson.Fragment(
+        orjson.dumps(
+            [(name, verdict, s.complete_through, s.missing) for name, verdict, s in standings]
+        )
+    )

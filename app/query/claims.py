@@ -4,9 +4,10 @@ Rows of a past revision prove no more than was known of them then, so no page cl
 one before it. Source: docs/completeness.md, "Pages and past revisions"
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from app.base.clock import format_time
@@ -26,44 +27,58 @@ class Claim:
     through: datetime | None = None
 
 
-def note_claims(freshness: Freshness) -> dict[str, Claim]:
+# What was said, each with the streams of all of which just that was said.
+Told = tuple[tuple[Claim, tuple[str, ...]], ...]
+
+
+@lru_cache(maxsize=256)
+def note_claims(streams: tuple[StreamLag, ...]) -> Told:
     """What is said of each stream, to be kept in a token."""
-    return {
-        one.stream: Claim(one.verdict, one.standing.complete_through) for one in freshness.streams
-    }
+    told: dict[Claim, list[str]] = {}
+    for one in sorted(streams, key=lambda stream: stream.stream):
+        claim = Claim(one.standing.verdict, one.standing.complete_through)
+        told.setdefault(claim, []).append(one.stream)
+    return tuple((claim, tuple(names)) for claim, names in told.items())
 
 
-def pack_claims(told: Mapping[str, Claim]) -> list[list[Any]]:
+def pack_claims(told: Told) -> list[list[Any]]:
     """Claims as a token holds them."""
     return [
         [
-            name,
             claim.verdict.state,
             claim.verdict.reason,
             claim.verdict.is_waived,
             None if claim.through is None else format_time(claim.through),
+            names,
         ]
-        for name, claim in sorted(told.items())
+        for claim, names in told
     ]
 
 
-def unpack_claims(packed: Iterable[tuple[Any, ...]]) -> dict[str, Claim]:
+def unpack_claims(packed: Iterable[tuple[Any, ...]]) -> Told:
     """Claims out of a token."""
-    return {
-        name: Claim(
-            Verdict(State(state), reason, waived), None if through is None else parse_time(through)
+    return tuple(
+        (
+            Claim(
+                Verdict(State(state), reason, waived),
+                None if through is None else parse_time(through),
+            ),
+            tuple(names),
         )
-        for name, state, reason, waived, through in packed
-    }
+        for state, reason, waived, through, names in packed
+    )
 
 
-def hold_claims(freshness: Freshness, told: Mapping[str, Claim], *, revision: int) -> Freshness:
+def hold_claims(freshness: Freshness, told: Told, *, revision: int) -> Freshness:
     """The freshness of rows of a revision: the worse of today's and what was told, by stream."""
-    held = [_hold_stream(one, told.get(one.stream)) for one in freshness.streams]
+    if freshness.revision != revision:
+        freshness = replace(freshness, revision=revision)
+    if not told or told == note_claims(freshness.streams):
+        return freshness
+    claims = {name: claim for claim, names in told for name in names}
+    held = [_hold_stream(one, claims.get(one.stream)) for one in freshness.streams]
     if all(one is today for one, today in zip(held, freshness.streams, strict=True)):
-        return (
-            freshness if freshness.revision == revision else replace(freshness, revision=revision)
-        )
+        return freshness
     streams = tuple(sorted(held, key=lambda one: -one.verdict.state.severity))
     throughs = [one.standing.complete_through for one in streams]
     whole = freshness.standing.complete_through
@@ -76,7 +91,6 @@ def hold_claims(freshness: Freshness, told: Mapping[str, Claim], *, revision: in
         verdict=verdict,
         streams=streams,
         standing=standing,
-        revision=revision,
         is_settled=freshness.is_settled and whole == through,
     )
 

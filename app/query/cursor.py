@@ -1,8 +1,7 @@
 """Page positions as opaque signed tokens, bound to their environment and their question."""
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -12,7 +11,7 @@ from app.base.clock import format_time
 from app.base.errors import BadToken
 from app.base.seals import sealer_of
 from app.learning.times import parse_time
-from app.query.claims import Claim, pack_claims, unpack_claims
+from app.query.claims import Told, pack_claims, unpack_claims
 from app.query.request import Request
 
 
@@ -31,7 +30,7 @@ class Cursor:
     left: int | None
     as_of: datetime
     revision: int
-    told: Mapping[str, Claim] = field(default_factory=dict)
+    told: Told = ()
 
 
 def write_token(cursor: Cursor, request: Request, *, environment_id: int, secret: bytes) -> str:
@@ -48,7 +47,7 @@ def write_token(cursor: Cursor, request: Request, *, environment_id: int, secret
         cursor.revision,
         pack_claims(cursor.told),
     ]
-    return str(sealer_of(secret, "page").dumps(body))
+    return str(sealer_of(secret, "pages").dumps(body))
 
 
 def read_token(token: str, request: Request, *, environment_id: int, secret: bytes) -> Cursor:
@@ -57,7 +56,7 @@ def read_token(token: str, request: Request, *, environment_id: int, secret: byt
     Raises: BadToken, when it is not ours, or belongs to another question or environment
     """
     try:
-        opened = sealer_of(secret, "page").loads(token)
+        opened = sealer_of(secret, "pages").loads(token)
         digest, values, left, as_of, revision, told = opened
     except (BadSignature, ValueError, TypeError) as error:
         raise BadToken("this page token was not made here", hint="Start the walk anew.") from error

@@ -5,8 +5,8 @@ not in a row's text is no change. Source: OData Protocol 4.01, section 11.3; doc
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
@@ -20,7 +20,7 @@ from app.base.seals import sealer_of
 from app.catalog.fields import Dataset, Field, Type
 from app.ledger.facts import Freshness, read_freshness
 from app.query.answer import Answer, check_revision, environment_values
-from app.query.claims import Claim, hold_claims, note_claims, pack_claims, unpack_claims
+from app.query.claims import Told, hold_claims, note_claims, pack_claims, unpack_claims
 from app.query.frames import AS_OF_BIND, AS_OF_DAY_BIND
 from app.query.past_pages import (
     AFTER_KEY_BIND,
@@ -54,7 +54,7 @@ class Changes:
     """
 
     plan: Plan
-    rows_json: str
+    rows_json: bytes
     row_count: int
     removed: tuple[Any, ...]
     deleted: frozenset[Any]
@@ -79,7 +79,7 @@ class _Place:
     since: int
     upto: int | None = None
     after: Any = None
-    told: Mapping[str, Claim] = field(default_factory=dict)
+    told: Told = ()
 
 
 def is_trackable(plan: Plan, dialect_name: str) -> bool:
@@ -222,13 +222,13 @@ class _Comparing:
         total = self._count_all() if self.plan.request.count else None
         upto = self.place.upto or 0
         freshness = hold_claims(self.freshness, self.place.told, revision=upto)
-        told = note_claims(freshness)
+        told = note_claims(freshness.streams)
         onward = replace(self.place, after=differing.upto, told=told)
         is_last = differing.is_last
         token = _write_token(self.connection, self.plan, _Place(upto) if is_last else onward)
         return Changes(
             plan=self.plan,
-            rows_json=",".join(differing.rows),
+            rows_json=",".join(differing.rows).encode(),
             row_count=len(differing.rows),
             removed=differing.removed,
             deleted=self._deleted_of(differing),
@@ -245,7 +245,7 @@ class _Comparing:
         upto = self.place.upto or 0
         return Changes(
             plan=self.plan,
-            rows_json="",
+            rows_json=b"",
             row_count=0,
             removed=(),
             deleted=frozenset(),
@@ -345,13 +345,13 @@ def _write_token(connection: Connection, plan: Plan, place: _Place) -> str:
     secret = signing_secret(connection, plan.settings)
     told = pack_claims(place.told)
     body = [_digest(plan), place.since, place.upto, place.after, told]
-    return str(sealer_of(secret, "delta").dumps(body))
+    return str(sealer_of(secret, "deltas").dumps(body))
 
 
 def _read_token(connection: Connection, plan: Plan, token: str) -> _Place:
     secret = signing_secret(connection, plan.settings)
     try:
-        opened = sealer_of(secret, "delta").loads(token)
+        opened = sealer_of(secret, "deltas").loads(token)
         digest, since, upto, after, told = opened
     except (BadSignature, ValueError, TypeError) as error:
         raise BadToken(

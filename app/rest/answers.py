@@ -19,7 +19,7 @@ def answer_response(answer: Answer, *, timezone: str) -> Response:
     return data_response(body, answer.freshness, tag=answer.tag)
 
 
-def write_answer(answer: Answer, *, timezone: str) -> str:
+def write_answer(answer: Answer, *, timezone: str) -> bytes:
     """The whole text: the envelope is written here, the rows are not looked at.
 
     Source: docs/rest.md, "Answers"
@@ -29,7 +29,7 @@ def write_answer(answer: Answer, *, timezone: str) -> str:
             "dataset": answer.plan.dataset.name,
             "columns": [describe_column(column) for column in answer.plan.columns],
         }
-    ).decode()
+    )
     tail = write_json(
         {
             "row_count": answer.row_count,
@@ -40,8 +40,8 @@ def write_answer(answer: Answer, *, timezone: str) -> str:
             "as_of": answer.as_of,
             "freshness": describe_freshness(answer.freshness),
         }
-    ).decode()
-    return f'{head[:-1]},"rows":[{answer.rows_json}],{tail[1:]}'
+    )
+    return b"".join((head[:-1], b',"rows":[', answer.rows_json, b"],", tail[1:]))
 
 
 def describe_column(column: OutputColumn) -> dict[str, Any]:

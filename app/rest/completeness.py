@@ -81,7 +81,7 @@ def get_ingestion_lag(
         if not rows:
             raise UnknownName("there is no source of this name here", hint="See GET /v1/sources.")
     freshness = freshness_of(lag, names, end_at=at)
-    body = write_json(_write_lag(lag, rows, freshness)).decode()
+    body = write_json(_write_lag(lag, rows, freshness))
     return data_response(body, freshness)
 
 

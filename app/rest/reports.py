@@ -32,13 +32,14 @@ def get_report(
     if len(parameters) != len(request.query_params.multi_items()):
         raise BadOption("a parameter is given twice")
     address = f"{request.url.path}?{request.url.query}"
+    known = ",".join(request.headers.getlist("if-none-match"))
     answer = run_report(
         report.name,
         without_demands(parameters),
         principal=caller,
         store=store,
         settings=settings,
-        demand=demand_of(parameters, request.headers, address=address),
+        demand=demand_of(parameters, known, address=address),
     )
     return answer_response(answer, timezone=answer.plan.request.timezone)
 

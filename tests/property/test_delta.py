@@ -74,7 +74,7 @@ def replay(store: Store, plan: Plan, held: dict[Any, Any], token: str) -> tuple[
 
 def rows_of_changes(changes: Changes) -> list[dict[str, Any]]:
     """The changed rows as the caller reads them."""
-    rows: list[dict[str, Any]] = json.loads(f"[{changes.rows_json}]")
+    rows: list[dict[str, Any]] = json.loads(b"[%b]" % changes.rows_json)
     return rows
 
 

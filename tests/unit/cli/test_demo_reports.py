@@ -38,7 +38,7 @@ def _ask(
 ) -> list[dict[str, Any]]:
     principal = Principal(company.environment_id, company.company.key, "k", _SCOPES)
     answer = run_report(name, given, principal=principal, store=store, settings=settings)
-    rows: list[dict[str, Any]] = orjson.loads(f"[{answer.rows_json}]")
+    rows: list[dict[str, Any]] = orjson.loads(b"[%b]" % answer.rows_json)
     return rows
 
 

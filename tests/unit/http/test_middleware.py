@@ -8,7 +8,7 @@ import pytest
 from app.access.limits import FailureLimit
 from app.base.config import Settings
 from app.base.errors import BodyTooLarge
-from app.http.middleware import RequestFrame
+from app.http.middleware import Mounts, RequestFrame
 
 
 def run_framed(
@@ -89,3 +89,45 @@ def test_an_announced_body_over_the_limit_is_refused_unread(
     small = settings.model_copy(update={"limit_body_bytes": 10})
     sent = run_framed(application, small, [b"x"], headers=[(b"content-length", length)])
     assert sent[0]["status"] == 413
+
+
+@pytest.mark.parametrize(
+    ("root", "path", "expected"),
+    [
+        ("", "/feed", ("feed", "/feed")),
+        ("", "/feed/", ("feed", "/feed")),
+        ("", "/feed/Learners(1)", ("feed", "/feed")),
+        ("", "/feed/all/x", ("all", "/feed/all")),
+        ("", "/feed/allx", ("feed", "/feed")),
+        ("", "/feeder", ("rest", "")),
+        ("", "/", ("rest", "")),
+        ("/behind", "/behind/feed/x", ("feed", "/behind/feed")),
+        ("/behind", "/feed/x", ("feed", "/behind/feed")),
+    ],
+)
+def test_the_first_path_that_fits_says_who_answers(
+    root: str, path: str, expected: tuple[str, str]
+) -> None:
+    asked: list[tuple[str, str]] = []
+
+    def named(name: str) -> Any:
+        async def application(scope: Any, _receive: Any, _send: Any) -> None:
+            asked.append((name, scope["root_path"]))
+
+        return application
+
+    mounts = Mounts(named("rest"), applications={"/feed/all": named("all"), "/feed": named("feed")})
+    scope = {"type": "http", "path": path, "root_path": root}
+    asyncio.run(mounts(scope, None, None))  # type: ignore[arg-type]
+    assert [(name, at if name != "rest" else "") for name, at in asked] == [expected]
+
+
+def test_what_is_no_request_goes_to_the_application_itself() -> None:
+    asked: list[str] = []
+
+    async def application(scope: Any, _receive: Any, _send: Any) -> None:
+        asked.append(scope["type"])
+
+    mounts = Mounts(application, applications={"": application})
+    asyncio.run(mounts({"type": "lifespan"}, None, None))  # type: ignore[arg-type]
+    assert asked == ["lifespan"]

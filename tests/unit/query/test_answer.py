@@ -111,7 +111,7 @@ def test_the_count_is_of_all_pages(store: Store, environment_id: int) -> None:
     answer = ask(store, request, environment_id=environment_id)
     assert (answer.total, answer.row_count) == (4, 1)
     counted = ask(store, replace(request, count_only=True), environment_id=environment_id)
-    assert (counted.total, counted.rows_json, counted.next) == (4, "", None)
+    assert (counted.total, counted.rows_json, counted.next) == (4, b"", None)
 
 
 @pytest.mark.parametrize(

@@ -35,10 +35,10 @@ def token_of(cursor: Cursor, request: Request = ASKED) -> str:
 
 @pytest.mark.parametrize("left", [None, 0, 7])
 def test_a_position_comes_back_exactly(left: int | None) -> None:
-    told = {
-        "quest": Claim(Verdict(State.INCOMPLETE, "short", is_waived=True)),
-        "people": Claim(Verdict(State.COMPLETE), NOON),
-    }
+    told = (
+        (Claim(Verdict(State.INCOMPLETE, "short", is_waived=True)), ("ilt", "quest")),
+        (Claim(Verdict(State.COMPLETE), NOON), ("people",)),
+    )
     cursor = Cursor(tuple(VALUES), left, NOON.replace(microsecond=1), 7, told)
     opened = read_token(token_of(cursor), ASKED, environment_id=1, secret=SECRET)
     assert opened == cursor
