@@ -188,9 +188,10 @@ def test_days_between_are_whole_days(connection: Connection) -> None:
         assert connection.execute(select(days_between(*sides))).scalar_one() == days
 
 
-def test_no_rows_are_an_empty_text(connection: Connection) -> None:
+def test_no_rows_are_empty(connection: Connection) -> None:
+    nothing = b"" if connection.dialect.name == "sqlite" else ""
     row = select(literal_column("'{}'").label("j")).where(literal_column("1 = 0")).subquery()
-    assert tuple(connection.execute(join_rows(row.c.j, row)).one()) in {("", 0), (b"", 0)}
+    assert tuple(connection.execute(join_rows(row.c.j, row)).one()) == (nothing, 0)
 
 
 def test_rows_are_read_from_json_with_their_types(connection: Connection, store: Store) -> None:
