@@ -166,7 +166,7 @@ def _timed(call: Callable[[], Any], *, calls: int = 1) -> Callable[[], float]:
     return measure
 
 
-def _run(connection: Connection, plan: Plan) -> str:
+def _run(connection: Connection, plan: Plan) -> bytes:
     """The rows of a plan as JSON: its statement alone, neither planned nor judged."""
     page = rows_statement(plan.shape, connection.dialect.name, None)
     statement = page.statement
@@ -177,8 +177,8 @@ def _run(connection: Connection, plan: Plan) -> str:
         AS_OF_BIND: AS_OF,
         AS_OF_DAY_BIND: AS_OF.date(),
     }
-    row = connection.exec_driver_sql(statement.text, statement.bind(values)).one()
-    return str(row[0])
+    joined: Any = connection.exec_driver_sql(statement.text, statement.bind(values)).scalar_one()
+    return joined if isinstance(joined, bytes) else bytes(joined, "utf-8")
 
 
 def _run_by_hand(connection: Connection, text: str) -> list[Any]:
@@ -190,7 +190,7 @@ def _compare(connection: Connection, plan: Plan, by_hand: str) -> None:
 
     Raises: AssertionError
     """
-    told = [tuple(row.values()) for row in orjson.loads(f"[{_run(connection, plan)}]")]
+    told = [tuple(row.values()) for row in orjson.loads(b"[%b]" % _run(connection, plan))]
     theirs = [tuple(row) for row in _run_by_hand(connection, by_hand)]
     if len(told) != len(theirs) or not told:
         raise AssertionError(f"{len(told)} groups against {len(theirs)}")
