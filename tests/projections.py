@@ -19,7 +19,7 @@ from app.processing.rebuild_merge import MERGED, PROGRESS_KEY
 from app.processing.rebuild_requests import describe_rebuild, read_rebuild, request_rebuild
 from app.processing.rebuild_scope import RebuildScope
 from app.store.engine import Store, snapshot, transaction
-from app.store.tables import BulkTask, Environment, Progress, ProgressHistory
+from app.store.tables import BulkTask, Environment, Event, Progress, ProgressHistory
 from app.store.tables.columns import table_of
 from app.store.tables.rollups import ROLLUPS
 from tests.builders import an_environment, an_event
@@ -46,17 +46,29 @@ def send(
     *events: tuple[str, Mapping[str, Any]] | tuple[str, Mapping[str, Any], int],
     drained: bool = True,
 ) -> None:
-    """Accept events told as kind, data and minute, and work them off."""
+    """Accept events told as kind, data and minute, and work them off.
+
+    An event told without its minute happens a minute after the one told before it.
+    """
     items = []
-    for kind, data, *minute in events:
+    for at, (kind, data, *minute) in enumerate(events, _told_before(store, environment_id)):
         number = next(_NUMBERS)
-        at = int(minute[0]) if minute else number % 600
-        items.append(an_event(at, id=f"r{number}", type=kind, data=dict(data)))
+        said = an_event(*(minute or (at,)), id=f"r{number}", type=kind, data=dict(data))
+        items.append(said)
     receipt = accept_items(store, settings, environment_id=environment_id, items=items)
     refused = [item for item in receipt.items if item.outcome != "accepted"]
     assert not refused
     if drained:
         drain_all(store, settings)
+
+
+def _told_before(store: Store, environment_id: int) -> int:
+    """How many events an environment has been told."""
+    table = table_of(Event)
+    with snapshot(store) as connection:
+        told = select(func.count()).where(table.c.environment_id == environment_id)
+        number: int = connection.execute(told.select_from(table)).scalar_one()
+        return number
 
 
 def read_projections(store: Store, environment_id: int, *, known: bool = True) -> Rows:
