@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
@@ -15,6 +16,7 @@ from app.base.config import Settings
 from app.http.errors import install_errors
 from app.http.middleware import EXPOSED_HEADERS, Mounts, RequestFrame
 from app.http.stream import json_response
+from app.odata.errors import error_response
 from app.odata.routes import odata_application
 from app.rest.docs import OPENAPI_PATH, install_docs
 from app.rest.routes import install_rest
@@ -103,7 +105,10 @@ def _install_middleware(application: FastAPI, settings: Settings) -> None:
             expose_headers=list(EXPOSED_HEADERS),
         )
     failures = FailureLimit(settings.limit_failed_keys_per_min)
-    application.add_middleware(RequestFrame, settings=settings, failures=failures)
+    refusals = {ODATA_PATH: partial(error_response, version="4.01")}
+    application.add_middleware(
+        RequestFrame, settings=settings, failures=failures, refusals=refusals
+    )
 
 
 def _answer_root(_request: Request) -> Response:

@@ -37,8 +37,8 @@ from app.store.engine import Store, close_store, open_store, snapshot, transacti
 from bench.measure import Figure, tell
 from bench.server import prepare_database
 
-EVENTS = 100_000
-MISSING = 10
+_EVENTS = 100_000
+_MISSING = 10
 WANTED_BYTES = 4_096
 ASKED_BYTES = 400
 _TEN = datetime(2025, 5, 24, 10, tzinfo=UTC)
@@ -64,7 +64,7 @@ class Talk:
         return answer.json()
 
 
-def run_exchange() -> list[Figure]:
+def run_exchange(*, events: int = _EVENTS) -> list[Figure]:
     """Name ten missing events of a bucket of 100,000."""
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         path = Path(folder) / "exchange.db"
@@ -76,10 +76,10 @@ def run_exchange() -> list[Figure]:
             secret = add_source(connection, 1, source_key="lms").secret
             key = issue_key(connection, 1, scopes=("ingest",)).key
         framed = frame_stream("bench", "lms", "quest")
-        made = {make_element(read_sum(secret), framed, _name(n), _DIGEST): n for n in range(EVENTS)}
+        made = {make_element(read_sum(secret), framed, _name(n), _DIGEST): n for n in range(events)}
         ordered = sorted(made)
-        lost = set(Random(1).sample(ordered, MISSING))
-        tell(f"  sending {EVENTS - MISSING:,} events of one bucket")
+        lost = set(Random(1).sample(ordered, _MISSING))
+        tell(f"  sending {events - _MISSING:,} events of one bucket")
         kept = [_event(number) for element, number in made.items() if element not in lost]
         for start in range(0, len(kept), 1_000):
             items = kept[start : start + 1_000]
@@ -89,15 +89,15 @@ def run_exchange() -> list[Figure]:
         manifest = _declare(talk, ordered)
         found = _find_missing(talk, manifest, ordered, made)
         if found != lost:
-            raise SystemExit(f"{len(found)} of {MISSING} missing events were named")
+            raise SystemExit(f"{len(found)} of {_MISSING} missing events were named")
         asked = stack.enter_context(_answering(ordered, made))
         _ask(store, settings, asked.url, {_name(made[element]) for element in lost})
-    named = f"{MISSING} missing of {EVENTS:,} named"
+    named = f"{_MISSING} missing of {events:,} named"
     return [
         Figure(named, talk.bytes, "bytes", WANTED_BYTES, at_most=True),
         Figure("... in so many requests", talk.rounds, "requests"),
         Figure(
-            "... asked for: per event", asked.bytes / MISSING, "bytes", ASKED_BYTES, at_most=True
+            "... asked for: per event", asked.bytes / _MISSING, "bytes", ASKED_BYTES, at_most=True
         ),
         Figure("... in so many requests", asked.rounds, "requests"),
     ]
@@ -163,7 +163,7 @@ def _ask(store: Store, settings: Settings, url: str, lost: set[str]) -> None:
         (defect,) = list_all_defects(connection, 1, limit=2)
         named = find_missing(connection, 1, defect.defect_id).named
     if {name for name, _ in named} != lost:
-        raise SystemExit(f"{len(named)} of {MISSING} missing events were named when asked for")
+        raise SystemExit(f"{len(named)} of {_MISSING} missing events were named when asked for")
 
 
 def _declare(talk: Talk, ordered: Sequence[bytes]) -> int:

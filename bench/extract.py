@@ -8,7 +8,7 @@ import json
 import re
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -19,20 +19,35 @@ from app.query.answer import run_plan
 from app.query.plan import make_plan
 from app.query.request import Request
 from app.store.engine import Store, close_store, open_store, snapshot, transaction
-from bench.databases import open_databases
+from bench.databases import KINDS, Databases, open_databases
 from bench.filler import filled_address
-from bench.measure import Figure, interleave, memory_bytes
+from bench.measure import ROUNDS, Figure, interleave, memory_bytes
 from bench.plans import noted_questions
 from bench.server import Client, serve_bare, serve_product
 
-ROWS = 1_000_000
-PAGE_ROWS = 5_000
 _USUAL_SHARE = 10
 _PAGE_ROUNDS = 40
+_WANTED = {"SQLite": (0.7, 8), "PostgreSQL": (0.8, 4)}
 _SET = "/odata/v4/LearnerProgress"
-_PREFER = {"Prefer": f"odata.maxpagesize={PAGE_ROWS}"}
 _WRITES_ROWS = re.compile("group_concat|string_agg")
 _NEXT_LINK = re.compile(rb'"@odata\.nextLink":"([^"]+)"')
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """How much is walked, in pages of how many rows, how often."""
+
+    rows: int = 1_000_000
+    page_rows: int = 5_000
+    rounds: int = ROUNDS
+
+    @property
+    def prefer(self) -> dict[str, str]:
+        """The header that asks for such pages."""
+        return {"Prefer": f"odata.maxpagesize={self.page_rows}"}
+
+
+_USUAL = Sizes()
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +69,7 @@ class Walk:
 class Servers:
     """A client of each server, and the product's process."""
 
+    sizes: Sizes
     product: Client
     product_pid: int
     bare: Client
@@ -61,39 +77,46 @@ class Servers:
 
 
 def run_extract() -> list[Figure]:
-    """The three side by side on SQLite and PostgreSQL; on SQLite also memory over a walk, and the
-    first page against the last.
-    """
+    """The three side by side on SQLite and PostgreSQL."""
     with open_databases() as databases:
-        figures = []
-        for kind, least, times in (("SQLite", 0.7, 8), ("PostgreSQL", 0.8, 4)):
-            address = filled_address(databases, kind, ROWS)
-            key, statement = _capture(address)
-            with _serve_all(address, key=key, statement=statement) as servers:
-                figures += _measure_beside(servers, kind, least=least, times=times)
-                if kind == "SQLite":
-                    figures += _measure_walk(servers)
+        return run_walks(databases)
+
+
+def run_walks(
+    databases: Databases, sizes: Sizes = _USUAL, *, kinds: Sequence[str] = KINDS
+) -> list[Figure]:
+    """The three side by side; on SQLite also memory over a walk, and the first page against the
+    last.
+    """
+    figures = []
+    for kind in kinds:
+        address = filled_address(databases, kind, sizes.rows)
+        key, statement = _capture(address, sizes)
+        with _serve_all(address, sizes, key=key, statement=statement) as servers:
+            figures += _measure_beside(servers, kind)
+            if kind == "SQLite":
+                figures += _measure_walk(servers)
     return figures
 
 
-def _measure_beside(servers: Servers, kind: str, *, least: float, times: float) -> list[Figure]:
-    """Rows a second of the three.
-
-    least, times: what the product should reach of the bare and of the usual one
-    """
+def _measure_beside(servers: Servers, kind: str) -> list[Figure]:
+    """Rows a second of the three."""
+    least, times = _WANTED[kind]
+    sizes = servers.sizes
     walk = walk_feed(servers)
-    if walk.row_count != ROWS:
-        raise AssertionError(f"the feed gave {walk.row_count} rows of {ROWS}")
+    if walk.row_count != sizes.rows:
+        raise AssertionError(f"the feed gave {walk.row_count} rows of {sizes.rows}")
     medians = interleave(
         {
-            "product": lambda: ROWS / walk_feed(servers).seconds,
-            "bare": lambda: _walk_pages(servers.bare, ROWS),
-            "usual": lambda: _walk_pages(servers.usual, ROWS // _USUAL_SHARE),
-        }
+            "product": lambda: sizes.rows / walk_feed(servers).seconds,
+            "bare": lambda: _walk_pages(servers.bare, sizes, rows=sizes.rows),
+            "usual": lambda: _walk_pages(servers.usual, sizes, rows=sizes.rows // _USUAL_SHARE),
+        },
+        rounds=sizes.rounds,
     )
     bare, usual = (medians["product"] / medians[name] for name in ("bare", "usual"))
     return [
-        Figure(f"{kind}: OData, pages of 5,000", medians["product"], "rows/s"),
+        Figure(f"{kind}: OData, pages of {sizes.page_rows:,}", medians["product"], "rows/s"),
         Figure(f"{kind}: bare ASGI application, the same SQL", medians["bare"], "rows/s"),
         Figure(f"{kind}: ORM and pydantic endpoint, the same fields", medians["usual"], "rows/s"),
         Figure(f"{kind}: OData / bare", bare, "ratio", least),
@@ -105,7 +128,7 @@ def _measure_walk(servers: Servers) -> list[Figure]:
     """Memory over a walk, and the first page against the last."""
     again = walk_feed(servers)
     pages = (_SET, again.second, again.last)
-    first_s, second_s, last_s = _time_pages(servers.product, pages)
+    first_s, second_s, last_s = _time_pages(servers, pages)
     settled = again.memory_bytes[len(again.memory_bytes) // 5 :]
     return [
         Figure("memory of the server's own, largest", max(again.memory_bytes) / 2**20, "MiB"),
@@ -130,7 +153,7 @@ def walk_feed(servers: Servers) -> Walk:
     started = time.monotonic()
     while following:
         paths.append(following)
-        reply = servers.product.ask("GET", following, headers=_PREFER)
+        reply = servers.product.ask("GET", following, headers=servers.sizes.prefer)
         if reply.status != 200:
             raise AssertionError(f"{following}: {reply.status} {reply.body[:300]!r}")
         rows += reply.body.count(b'"assignment_id"')
@@ -145,29 +168,29 @@ def walk_feed(servers: Servers) -> Walk:
     return Walk(rows, seconds, paths[1], paths[-1], tuple(memory))
 
 
-def _walk_pages(client: Client, rows: int) -> float:
+def _walk_pages(client: Client, sizes: Sizes, *, rows: int) -> float:
     """Ask for so many rows page by page; give the rows in a second."""
     started = time.monotonic()
-    for after in range(0, rows, PAGE_ROWS):
-        reply = client.ask("GET", f"/?after={after}&rows={PAGE_ROWS}")
-        if reply.body.count(b'"assignment_id"') != PAGE_ROWS:
+    for after in range(0, rows, sizes.page_rows):
+        reply = client.ask("GET", f"/?after={after}&rows={sizes.page_rows}")
+        if reply.body.count(b'"assignment_id"') != sizes.page_rows:
             raise AssertionError(f"page after {after}: {reply.status} {reply.body[:300]!r}")
     return rows / (time.monotonic() - started)
 
 
-def _time_pages(client: Client, paths: tuple[str, ...]) -> list[float]:
+def _time_pages(servers: Servers, paths: tuple[str, ...]) -> list[float]:
     """The median seconds of each page, asked in turn."""
     taken: list[list[float]] = [[] for _ in paths]
     for _ in range(_PAGE_ROUNDS):
         for path, seconds in zip(paths, taken, strict=True):
             started = time.monotonic()
-            client.ask("GET", path, headers=_PREFER)
+            servers.product.ask("GET", path, headers=servers.sizes.prefer)
             seconds.append(time.monotonic() - started)
     return [statistics.median(seconds) for seconds in taken]
 
 
 @contextmanager
-def _serve_all(address: str, *, key: str, statement: str) -> Iterator[Servers]:
+def _serve_all(address: str, sizes: Sizes, *, key: str, statement: str) -> Iterator[Servers]:
     with (
         serve_product(address, worker=False) as product,
         serve_bare("bench.baselines:make_bare", database=address, statement=statement) as bare,
@@ -176,31 +199,32 @@ def _serve_all(address: str, *, key: str, statement: str) -> Iterator[Servers]:
         bare.client() as asked_bare,
         usual.client() as asked_usual,
     ):
-        yield Servers(asked, product.pid, asked_bare, asked_usual)
+        yield Servers(sizes, asked, product.pid, asked_bare, asked_usual)
 
 
-def _capture(address: str) -> tuple[str, str]:
+def _capture(address: str, sizes: Sizes) -> tuple[str, str]:
     """A key, and the SQL of a page after the first as BENCH_STATEMENT tells it."""
     store = open_store(address)
     with transaction(store) as connection:
         key = issue_key(connection, 1, scopes=("read",), name="bench").key
     with noted_questions() as run:
-        _read_pages(store, key, pages=3)
+        _read_pages(store, key, page_rows=sizes.page_rows)
     close_store(store)
     sql, parameters = next(one for one in reversed(run) if _WRITES_ROWS.search(one[0]))
     named = enumerate(parameters) if isinstance(parameters, tuple) else parameters.items()
-    after = [place for place, value in named if value == 2 * PAGE_ROWS]
+    after = [place for place, value in named if value == 2 * sizes.page_rows]
     if not after:
         raise LookupError("no parameter of the page's statement is the last key of the page before")
     captured = {"sql": str(sql), "parameters": parameters, "after": after}
     return key, json.dumps(captured, default=str)
 
 
-def _read_pages(store: Store, key: str, *, pages: int) -> None:
+def _read_pages(store: Store, key: str, *, page_rows: int) -> None:
+    """Read the first three."""
     settings = Settings(_env_file=None)
     with snapshot(store) as connection:
         principal = check_key(connection, key).principal
     after = ""
-    for _ in range(pages):
-        request = Request("LearnerProgress", page_rows=PAGE_ROWS, after=after)
+    for _ in range(3):
+        request = Request("LearnerProgress", page_rows=page_rows, after=after)
         after = run_plan(make_plan(request, principal, settings), store).next or ""

@@ -24,19 +24,36 @@ from bench.filler import filled_database
 from bench.flat import run_flat
 from bench.inside import Inside, open_inside
 from bench.known import run_known
-from bench.measure import Figure, interleave, processor_s, tell
+from bench.measure import ROUNDS, Figure, interleave, processor_s, tell
 from bench.questions import EXPANDED, SMALL, WALKED, Small, Walked, encode_query
 from bench.server import Client, serve_bare, serve_product
 
-ROWS = 1_000_000
-PAGE_ROWS = 5_000
 _PAGES = 12
-_CALLS = 100
-_WALK_S = 0.5
-# Where a process lies in memory decides how its caches serve it, as long as it lives.
-_STARTS = 5
-_PREFER = f"odata.maxpagesize={PAGE_ROWS}"
 _METADATA = "/odata/v4/$metadata"
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """How much is asked for, and how often.
+
+    starts: of the servers; where a process lies in memory decides how its caches serve it, as long
+        as it lives
+    """
+
+    rows: int = 1_000_000
+    page_rows: int = 5_000
+    walk_s: float = 0.5
+    calls: int = 100
+    rounds: int = ROUNDS
+    starts: int = 5
+
+    @property
+    def prefer(self) -> str:
+        """What asks for such pages."""
+        return f"odata.maxpagesize={self.page_rows}"
+
+
+_USUAL = Sizes()
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +69,7 @@ class Pages:
 class Servers:
     """A client of each server, and their processes."""
 
+    sizes: Sizes
     product: Client
     product_pid: int
     bare: Client
@@ -60,21 +78,25 @@ class Servers:
 
 def run_feed() -> list[Figure]:
     """Everything that the issue of the feed wants to be measured."""
-    database = filled_database(ROWS)
+    return [*run_requests(), *run_flat()]
+
+
+def run_requests(sizes: Sizes = _USUAL) -> list[Figure]:
+    """Pages and small requests beside the bare application, and what a known plan saves."""
+    database = filled_database(sizes.rows)
     with open_inside(database) as inside:
-        walks = {walked.name: _capture_pages(inside, walked) for walked in WALKED}
+        walks = {walked.name: _capture_pages(inside, walked, sizes) for walked in WALKED}
         for small in (*SMALL, EXPANDED):
             _compare(inside, database, small)
         metadata = inside.ask(_METADATA).decode()
         figures = run_known(inside)
         key = inside.key
     started = []
-    for number in range(_STARTS):
-        tell(f" start {number + 1} of {_STARTS}")
-        with _serve_both(database, key=key, walks=walks, metadata=metadata) as servers:
+    for number in range(sizes.starts):
+        tell(f" start {number + 1} of {sizes.starts}")
+        with _serve_both(database, sizes, key=key, walks=walks, metadata=metadata) as servers:
             started.append(list(_measure_all(servers, walks)))
-    figures += [_middle_of(same) for same in zip(*started, strict=True)]
-    return figures + run_flat()
+    return figures + [_middle_of(same) for same in zip(*started, strict=True)]
 
 
 def _measure_all(servers: Servers, walks: dict[str, Pages]) -> Iterator[Figure]:
@@ -97,7 +119,7 @@ def _middle_of(figures: Sequence[Figure]) -> Figure:
 # Before the servers run: what they are asked, and whether both say the same
 
 
-def _capture_pages(inside: Inside, walked: Walked) -> Pages:
+def _capture_pages(inside: Inside, walked: Walked, sizes: Sizes) -> Pages:
     """Walk the first pages in this process, and note each page's own statement."""
     paths: list[str] = []
     statements: list[tuple[str, tuple[Any, ...]]] = []
@@ -105,7 +127,7 @@ def _capture_pages(inside: Inside, walked: Walked) -> Pages:
     while following and len(paths) < _PAGES:
         paths.append(following)
         inside.run.clear()
-        page = orjson.loads(inside.ask(following, prefer=_PREFER))
+        page = orjson.loads(inside.ask(following, prefer=sizes.prefer))
         statements.append(next(one for one in inside.run if "group_concat" in one[0]))
         link = urlsplit(page.get("@odata.nextLink", ""))
         following = f"{link.path}?{link.query}" if link.query else None
@@ -138,7 +160,7 @@ def _compare(inside: Inside, database: Path, small: Small) -> None:
 
 @contextmanager
 def _serve_both(
-    database: Path, *, key: str, walks: dict[str, Pages], metadata: str
+    database: Path, sizes: Sizes, *, key: str, walks: dict[str, Pages], metadata: str
 ) -> Iterator[Servers]:
     known: dict[str, Any] = {
         encode_name(name): {"sql": pages.sql, "values": pages.values}
@@ -162,7 +184,7 @@ def _serve_both(
             product.client(key) as asked,
             bare.client() as asked_bare,
         ):
-            yield Servers(asked, product.pid, asked_bare, bare.pid)
+            yield Servers(sizes, asked, product.pid, asked_bare, bare.pid)
 
 
 def encode_name(name: str) -> str:
@@ -177,19 +199,20 @@ def _measure_pages(servers: Servers, name: str, pages: Pages) -> list[Figure]:
     """Rows a second of the same pages from both; the first page's path is asked by neither."""
     size = len(pages.paths)
     bare_paths = [f"/{encode_name(name)}/{place}" for place in range(size)]
-    headers = {"Prefer": _PREFER}
+    headers = {"Prefer": servers.sizes.prefer}
     rows = [_count_rows(servers.product, path, headers) for path in pages.paths]
     theirs = [_count_rows(servers.bare, path, {}) for path in bare_paths]
     if rows != theirs or not sum(rows):
         raise AssertionError(f"{name}: pages of {rows} rows against {theirs}")
     # As often as takes a while, or a moment's noise decides.
-    times = max(1, round(_WALK_S / _ask_all(servers.bare, bare_paths, {})))
+    times = max(1, round(servers.sizes.walk_s / _ask_all(servers.bare, bare_paths, {})))
     asked = sum(rows) * times
     medians = interleave(
         {
             "product": lambda: asked / _ask_all(servers.product, pages.paths * times, headers),
             "bare": lambda: asked / _ask_all(servers.bare, bare_paths * times, {}),
-        }
+        },
+        rounds=servers.sizes.rounds,
     )
     ratio = medians["product"] / medians["bare"]
     return [
@@ -216,14 +239,16 @@ def _ask_all(client: Client, paths: Sequence[str], headers: dict[str, str]) -> f
     return time.monotonic() - started
 
 
-def _time_calls(client: Client, pid: int, asked: Callable[[int], str], used: list[float]) -> float:
+def _time_calls(
+    client: Client, pid: int, asked: Callable[[int], str], used: list[float], *, calls: int
+) -> float:
     """The seconds of a request, on the average of many for different things; the processor time
     of its server goes to `used`.
     """
-    paths = [asked(number * 37 % 9_973) for number in range(_CALLS)]
+    paths = [asked(number * 37 % 9_973) for number in range(calls)]
     before = processor_s(pid)
-    taken = _ask_all(client, paths, {}) / _CALLS
-    used.append((processor_s(pid) - before) / _CALLS)
+    taken = _ask_all(client, paths, {}) / calls
+    used.append((processor_s(pid) - before) / calls)
     return taken
 
 
@@ -233,15 +258,13 @@ def _measure_calls(
     """Milliseconds of a request by the clock and of its server's processor, by who answers."""
     used: dict[str, list[float]] = {"product": [], "bare": []}
     bare_path = f"/{encode_name(name)}/{{0}}"
+    timed = partial(_time_calls, calls=servers.sizes.calls)
     medians = interleave(
         {
-            "product": partial(
-                _time_calls, servers.product, servers.product_pid, asked, used["product"]
-            ),
-            "bare": partial(
-                _time_calls, servers.bare, servers.bare_pid, bare_path.format, used["bare"]
-            ),
-        }
+            "product": partial(timed, servers.product, servers.product_pid, asked, used["product"]),
+            "bare": partial(timed, servers.bare, servers.bare_pid, bare_path.format, used["bare"]),
+        },
+        rounds=servers.sizes.rounds,
     )
     return (
         {who: taken * 1e3 for who, taken in medians.items()},

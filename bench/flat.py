@@ -1,9 +1,9 @@
 """What a row costs in small and in large databases: pages, a row by its key, counts; in process."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from itertools import count
@@ -19,7 +19,7 @@ from app.store.instance import signing_secret
 from bench.filler import filled_database
 from bench.measure import Figure, interleave
 
-SIZES = (100_000, 1_000_000, 5_000_000)
+_SIZES = (100_000, 1_000_000, 5_000_000)
 _PAGE_ROWS = 5_000
 _ROUNDS = 9
 _CALLS = 50
@@ -28,10 +28,11 @@ _ALL = Principal(1, "bench", "bench", frozenset({"read"}))
 
 @dataclass(frozen=True, slots=True)
 class Database:
-    """An open database with so many rows."""
+    """An open database with so many rows, asked for pages of so many."""
 
     store: Store
     rows: int
+    page_rows: int
     settings: Settings
 
     def ask(self, request: Request) -> Answer:
@@ -40,35 +41,37 @@ class Database:
 
     def page(self, after: int) -> Request:
         """The page behind this key; the first one is behind 0."""
-        request = Request("LearnerProgress", page_rows=_PAGE_ROWS)
+        request = Request("LearnerProgress", page_rows=self.page_rows)
         if not after:
             return request
         with snapshot(self.store) as connection:
             secret = signing_secret(connection, self.settings)
         cursor = Cursor((after,), None, datetime.now(UTC), revision=self.rows)
         token = write_token(cursor, request, environment_id=1, secret=secret)
-        return Request("LearnerProgress", page_rows=_PAGE_ROWS, after=token)
+        return replace(request, after=token)
 
 
-def run_flat() -> list[Figure]:
+def run_flat(
+    *, sizes: Sequence[int] = _SIZES, page_rows: int = _PAGE_ROWS, rounds: int = _ROUNDS
+) -> list[Figure]:
     """Processor time in databases of every size, in turn, and the largest against the smallest."""
     with ExitStack() as opened:
         databases = []
-        for rows in SIZES:
+        for rows in sizes:
             store = open_store(f"sqlite:///{filled_database(rows)}")
             opened.callback(close_store, store)
-            databases.append(Database(store, rows, Settings(_env_file=None)))
+            databases.append(Database(store, rows, page_rows, Settings(_env_file=None)))
         measures = {
             (what, one.rows): measure for one in databases for what, measure in _measures(one)
         }
         names = {f"{what} of {rows:,}": measure for (what, rows), measure in measures.items()}
-        medians = interleave(names, rounds=_ROUNDS)
+        medians = interleave(names, rounds=rounds)
     figures = []
     for what in dict.fromkeys(what for what, _ in measures):
-        times = [medians[f"{what} of {rows:,}"] for rows in SIZES]
+        times = [medians[f"{what} of {rows:,}"] for rows in sizes]
         figures += [
             Figure(f"{what}, of {rows:,} rows", taken * 1e3, "ms")
-            for rows, taken in zip(SIZES, times, strict=True)
+            for rows, taken in zip(sizes, times, strict=True)
         ]
         ratio = times[-1] / times[0]
         figures.append(Figure(f"{what}, most / fewest rows", ratio, "ratio", 1.3, at_most=True))
@@ -77,8 +80,8 @@ def run_flat() -> list[Figure]:
 
 def _measures(database: Database) -> list[tuple[str, Callable[[], float]]]:
     learners, rows = count(1), count(1)
-    middle = database.rows // 2 // _PAGE_ROWS * _PAGE_ROWS
-    places = {"first": 0, "middle": middle, "last": database.rows - _PAGE_ROWS}
+    middle = database.rows // 2 // database.page_rows * database.page_rows
+    places = {"first": 0, "middle": middle, "last": database.rows - database.page_rows}
 
     def next_count() -> Request:
         where = f"learner_key eq 'u{next(learners) * 7 % (database.rows // 40)}'"
@@ -104,7 +107,7 @@ def _time_page(database: Database, request: Request) -> float:
     started = time.process_time()
     answer = database.ask(request)
     taken = time.process_time() - started
-    if answer.row_count != _PAGE_ROWS:
+    if answer.row_count != database.page_rows:
         raise AssertionError(f"a page of {answer.row_count} rows")
     return taken
 

@@ -31,7 +31,7 @@ from app.store.tables.columns import table_of
 from bench.databases import KINDS, Databases, open_databases
 from bench.measure import ROUNDS, Figure, interleave, tell
 
-EVENTS_EACH = 2_000
+_EVENTS_EACH = 2_000
 _FAMILIES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("people", ("learner.", "team.", "membership.", "reporting_line.")),
     ("catalog", ("module.", "series.", "part.upserted", "session.scheduled", "certification.up")),
@@ -79,17 +79,28 @@ class Case:
 
 
 def run_fold_bench() -> list[Figure]:
-    """Each family on each database, in turn with the bare writes."""
+    """Each family on each database."""
     with open_databases() as databases:
-        tell("  accepting the events of each family")
-        cases = list(_prepare_cases(databases))
-        measures = {}
-        for case in cases:
-            measures[case.name("product")] = partial(_drain_copy, databases, case)
-            measures[case.name("bare")] = partial(_write_bare, databases, case)
-            if case.kind == KINDS[0]:
-                measures[case.name("fold")] = partial(_fold_alone, case)
-        medians = interleave(measures, rounds=ROUNDS)
+        return run_families(databases)
+
+
+def run_families(
+    databases: Databases,
+    *,
+    kinds: Sequence[str] = KINDS,
+    events_each: int = _EVENTS_EACH,
+    rounds: int = ROUNDS,
+) -> list[Figure]:
+    """Each family on each database, in turn with the bare writes."""
+    tell("  accepting the events of each family")
+    cases = list(_prepare_cases(databases, kinds, events_each))
+    measures = {}
+    for case in cases:
+        measures[case.name("product")] = partial(_drain_copy, databases, case)
+        measures[case.name("bare")] = partial(_write_bare, databases, case)
+        if case.kind == KINDS[0]:
+            measures[case.name("fold")] = partial(_fold_alone, case)
+    medians = interleave(measures, rounds=rounds)
     figures = []
     for case in cases:
         product, bare = medians[case.name("product")], medians[case.name("bare")]
@@ -103,20 +114,22 @@ def run_fold_bench() -> list[Figure]:
     return figures
 
 
-def _events_by_family() -> dict[str, list[Event]]:
+def _events_by_family(events_each: int) -> dict[str, list[Event]]:
     world = make_world(COMPANIES[0], seed=1, until=datetime(2026, 1, 1, tzinfo=UTC))
     found: dict[str, list[Event]] = {family: [] for family, _ in _FAMILIES}
     for event in simulate_history(world, seed=1):
         for family, beginnings in _FAMILIES:
-            if len(found[family]) < EVENTS_EACH and event["type"].startswith(beginnings):
+            if len(found[family]) < events_each and event["type"].startswith(beginnings):
                 found[family].append(event)
+        if all(len(events) == events_each for events in found.values()):
+            break
     return found
 
 
-def _prepare_cases(databases: Databases) -> Iterator[Case]:
+def _prepare_cases(databases: Databases, kinds: Sequence[str], events_each: int) -> Iterator[Case]:
     settings = Settings(_env_file=None)
-    for family, events in _events_by_family().items():
-        for kind in KINDS:
+    for family, events in _events_by_family(events_each).items():
+        for kind in kinds:
             url = databases.copy(databases.urls[kind])
             store = open_store(url)
             with transaction(store) as connection:

@@ -5,7 +5,7 @@ tables and indexes and gives the same numbers.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -24,11 +24,11 @@ from app.query.request import Aggregate, Request
 from app.query.sql import LIMIT_BIND, OFFSET_BIND, rows_statement
 from app.store.engine import close_store, open_store, snapshot
 from app.store.guard import GuardedText
-from bench.databases import KINDS, open_databases
+from bench.databases import KINDS, Databases, open_databases
 from bench.filler import filled_address
 from bench.measure import ROUNDS, Figure, interleave, tell
 
-SIZES = (1_000_000, 5_000_000)
+_SIZES = (1_000_000, 5_000_000)
 AS_OF = datetime(2025, 9, 1, tzinfo=UTC)
 _CALLS = 20
 _PLAIN = tuple(replace(dataset, rollups=()) for dataset in DATASETS)
@@ -109,21 +109,33 @@ class Times:
 
 def run_group_bench() -> list[Figure]:
     """Both databases, one after the other."""
-    figures = []
     with open_databases() as databases:
-        for kind in KINDS:
-            url = ""
-            for rows in SIZES:
-                tell(f"  {kind}, {rows:,} rows")
-                url = filled_address(databases, kind, rows, url=url)
-                store = open_store(url)
-                with snapshot(store) as connection:
-                    figures += _measure(connection, f"{kind}, {rows // 1_000_000}M").figures()
-                close_store(store)
+        return run_groups(databases)
+
+
+def run_groups(
+    databases: Databases,
+    *,
+    sizes: Sequence[int] = _SIZES,
+    rounds: int = ROUNDS,
+    calls: int = _CALLS,
+) -> list[Figure]:
+    """Both databases at each size, where each is filled up from the one before."""
+    figures = []
+    for kind in KINDS:
+        url = ""
+        for rows in sizes:
+            tell(f"  {kind}, {rows:,} rows")
+            url = filled_address(databases, kind, rows, url=url)
+            store = open_store(url)
+            with snapshot(store) as connection:
+                name = f"{kind}, {rows / 1e6:g}M"
+                figures += _measure(connection, name, rounds=rounds, calls=calls).figures()
+            close_store(store)
     return figures
 
 
-def _measure(connection: Connection, kind: str) -> Times:
+def _measure(connection: Connection, kind: str, *, rounds: int, calls: int) -> Times:
     settings = Settings(_env_file=None)
     make = partial(make_plan, principal=_ALL, settings=settings)
     rolled, counted = make(_COUNTED), make(_COUNTED, datasets=_PLAIN)
@@ -142,16 +154,16 @@ def _measure(connection: Connection, kind: str) -> Times:
     _compare(connection, measured, by_hand["measured"])
     _compare(connection, averaged, by_hand["averaged"])
     measures: dict[str, Callable[[], float]] = {
-        "rollup": _timed(partial(_run, connection, rolled), calls=_CALLS),
-        "applied": _timed(partial(_run, connection, applied), calls=_CALLS),
+        "rollup": _timed(partial(_run, connection, rolled), calls=calls),
+        "applied": _timed(partial(_run, connection, applied), calls=calls),
         "whole": _timed(
-            lambda: answer_in(connection, make(_COUNTED), now=AS_OF).row_count, calls=_CALLS
+            lambda: answer_in(connection, make(_COUNTED), now=AS_OF).row_count, calls=calls
         ),
     }
     for name, plan in (("counted", counted), ("measured", measured), ("averaged", averaged)):
         measures[f"{name} from rows"] = _timed(partial(_run, connection, plan))
         measures[f"{name} by hand"] = _timed(partial(_run_by_hand, connection, by_hand[name]))
-    return Times(kind, interleave(measures, rounds=ROUNDS))
+    return Times(kind, interleave(measures, rounds=rounds))
 
 
 def _timed(call: Callable[[], Any], *, calls: int = 1) -> Callable[[], float]:

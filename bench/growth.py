@@ -6,7 +6,7 @@ measured takes turns between them: a claim, an accepted batch, a quantum applied
 
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -29,7 +29,7 @@ from bench.measure import ROUNDS, Figure, interleave, tell
 from bench.plans import Explained, explain_statements
 from bench.server import prepare_store
 
-SIZES = (100_000, 1_000_000, 5_000_000)
+_SIZES = (100_000, 1_000_000, 5_000_000)
 ENVIRONMENTS = 10
 _BATCH = 1_000
 _CLAIMS = 10
@@ -85,28 +85,30 @@ class Journal:
         ]
 
 
-def run_growth(databases: Databases) -> list[Figure]:
+def run_growth(
+    databases: Databases, *, sizes: Sequence[int] = _SIZES, rounds: int = ROUNDS
+) -> list[Figure]:
     """One database after the other; what was filled is gone before the next begins."""
     figures = []
     for kind in KINDS:
         with ExitStack() as stack:
             journals = [
-                stack.enter_context(_filled_journal(databases, kind, size)) for size in SIZES
+                stack.enter_context(_filled_journal(databases, kind, size)) for size in sizes
             ]
             for journal in journals:
                 _accept(journal)
             _tell_plans(kind, journals[-1])
-            figures += _measure(kind, journals)
+            figures += _measure(kind, journals, rounds=rounds)
     return figures
 
 
-def _measure(kind: str, journals: list[Journal]) -> list[Figure]:
+def _measure(kind: str, journals: list[Journal], *, rounds: int) -> list[Figure]:
     measures: dict[str, Callable[[], float]] = {}
     for journal in journals:
         measures[f"claim {journal.size}"] = partial(_claim, journal)
         measures[f"apply {journal.size}"] = partial(_apply, journal)
         measures[f"accept {journal.size}"] = partial(_accept, journal)
-    medians = interleave(measures, rounds=ROUNDS)
+    medians = interleave(measures, rounds=rounds)
     names = {
         "claim": "a claim",
         "accept": f"a batch of {_BATCH:,} accepted",

@@ -23,7 +23,7 @@ from bench.measure import ROUNDS, Figure, interleave, tell
 from bench.real import await_applied, send_batch
 from bench.server import prepare_database, serve_product
 
-BATCHES = 40
+_BATCHES, _BATCH = 40, 1_000
 _JOURNAL = ("event", "work")
 _PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "wal_autocheckpoint=20000", "cache_size=-65536")
 
@@ -40,11 +40,13 @@ class Copy:
     rows: dict[str, list[tuple[object, ...]]]
 
 
-def run_ingest_bench() -> list[Figure]:
+def run_ingest_bench(
+    *, batch_count: int = _BATCHES, batch: int = _BATCH, rounds: int = ROUNDS
+) -> list[Figure]:
     """Send and await, acknowledged and applied, in turn with the bare inserts."""
     world = make_world(COMPANIES[0], seed=1, until=datetime(2026, 1, 1, tzinfo=UTC))
-    events = list(islice(simulate_history(world, seed=1), BATCHES * 1_000))
-    batches = [[orjson.dumps(e).decode() for e in part] for part in batched(iter(events), 1_000)]
+    events = list(islice(simulate_history(world, seed=1), batch_count * batch))
+    batches = [[orjson.dumps(e).decode() for e in part] for part in batched(iter(events), batch)]
     with tempfile.TemporaryDirectory() as place:
         folder, numbers = Path(place), count(1)
         tell("  ingesting once to have the rows")
@@ -58,12 +60,14 @@ def run_ingest_bench() -> list[Figure]:
         medians = interleave(
             {
                 "journal": lambda: _ingest(fresh(), batches, worker=False, until_applied=False),
-                "bare journal": lambda: _insert_bare(fresh(), copied, tables=_JOURNAL),
+                "bare journal": lambda: _insert_bare(fresh(), copied, batch_count, tables=_JOURNAL),
                 "acknowledged": lambda: _ingest(fresh(), batches, worker=True, until_applied=False),
                 "applied": lambda: _ingest(fresh(), batches, worker=True, until_applied=True),
-                "bare applied": lambda: _insert_bare(fresh(), copied, tables=tuple(copied.rows)),
+                "bare applied": lambda: _insert_bare(
+                    fresh(), copied, batch_count, tables=tuple(copied.rows)
+                ),
             },
-            rounds=ROUNDS,
+            rounds=rounds,
         )
     return _tell_figures(medians, events)
 
@@ -119,7 +123,9 @@ def _copy_rows(database: Path) -> Copy:
     return copied
 
 
-def _insert_bare(database: Path, copied: Copy, *, tables: tuple[str, ...]) -> float:
+def _insert_bare(
+    database: Path, copied: Copy, batch_count: int, *, tables: tuple[str, ...]
+) -> float:
     """The seconds of inserting the rows of these tables, an even share of each in every batch."""
     connection = sqlite3.connect(database, isolation_level=None)
     for pragma in _PRAGMAS:
@@ -132,11 +138,13 @@ def _insert_bare(database: Path, copied: Copy, *, tables: tuple[str, ...]) -> fl
         if copied.rows[name]
     }
     started = time.monotonic()
-    for number in range(BATCHES):
+    for number in range(batch_count):
         connection.execute("begin immediate")
         for name, text in texts.items():
             rows = copied.rows[name]
-            share = slice(len(rows) * number // BATCHES, len(rows) * (number + 1) // BATCHES)
+            share = slice(
+                len(rows) * number // batch_count, len(rows) * (number + 1) // batch_count
+            )
             connection.executemany(text, rows[share])
         connection.execute("commit")
     seconds = time.monotonic() - started

@@ -34,7 +34,7 @@ from bench.exchange import run_exchange
 from bench.measure import ROUNDS, Figure, interleave
 from bench.verdict import run_verdict
 
-BATCHES = 10
+_BATCHES = 10
 _LIVE_S = 0.05
 
 
@@ -43,10 +43,10 @@ def run_ledger() -> list[Figure]:
     return [*run_share(), *run_exchange(), *run_verdict()]
 
 
-def run_share() -> list[Figure]:
+def run_share(*, batch_count: int = _BATCHES, rounds: int = ROUNDS) -> list[Figure]:
     """What digests cost of a second of ingest, by the medians of interleaved rounds."""
     world = make_world(COMPANIES[0], seed=1, until=datetime(2026, 1, 1, tzinfo=UTC))
-    history = list(islice(deliver_history(world, seed=1), BATCHES * 1_000))
+    history = list(islice(deliver_history(world, seed=1), batch_count * 1_000))
     figures = []
     for name, events in (("live", _as_live(history)), ("history", history)):
         batches = [b"\n".join(map(orjson.dumps, part)) for part in batched(iter(events), 1_000)]
@@ -56,7 +56,7 @@ def run_share() -> list[Figure]:
                     "with": partial(_measure, batches, digests=True, then=then),
                     "without": partial(_measure, batches, digests=False, then=then),
                 },
-                rounds=ROUNDS,
+                rounds=rounds,
             )
             share = 1 - medians["without"] / medians["with"]
             target = 0.15 if name == "live" else None

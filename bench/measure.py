@@ -39,9 +39,12 @@ class Figure:
 def interleave(
     measures: Mapping[str, Callable[[], float]], *, rounds: int = ROUNDS
 ) -> dict[str, float]:
-    """Run each measure in turn, `rounds` times after a warm-up; give the median of each."""
-    for measure in measures.values():
-        measure()
+    """Run each measure in turn, `rounds` times after a warm-up; give the median of each. A single
+    round has none: it shows that all runs, and no more.
+    """
+    if rounds > 1:
+        for measure in measures.values():
+            measure()
     taken: dict[str, list[float]] = {name: [] for name in measures}
     for number in range(rounds):
         tell(f"  round {number + 1} of {rounds}")

@@ -31,7 +31,8 @@ from bench.measure import ROUNDS, Figure, interleave, tell
 from bench.throughput import make_events, prepare_environments, run_lag, run_throughput
 
 _WANTED_OVERHEAD = 0.4
-_SHARES = (("long", LONG_SHARE, 1, 8_000), ("short", SHORT_SHARE, 15, 500))
+_EVENTS = 8_000
+_SHARES = (("long", LONG_SHARE, 1), ("short", SHORT_SHARE, 15))
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,20 +57,24 @@ def run_queue_bench() -> list[Figure]:
         ]
 
 
-def run_overhead(databases: Databases) -> list[Figure]:
+def run_overhead(
+    databases: Databases, *, events: int = _EVENTS, rounds: int = ROUNDS
+) -> list[Figure]:
     """What claims, leases and turns add to folds and writes: in long quanta, and in short ones."""
     tell("  accepting a backlog")
     figures = []
     backlogs = [
-        _make_backlog(databases, kind, name=name, share=share, environments=count, events=events)
+        _make_backlog(
+            databases, kind, name=name, share=share, environments=count, events=events // count
+        )
         for kind in KINDS
-        for name, share, count, events in _SHARES
+        for name, share, count in _SHARES
     ]
     measures: dict[str, Callable[[], float]] = {}
     for backlog in backlogs:
         measures[f"{backlog.name}: queue"] = partial(_measure, databases, backlog, _drain)
         measures[f"{backlog.name}: bare"] = partial(_measure, databases, backlog, _repeat_bare)
-    medians = interleave(measures, rounds=ROUNDS)
+    medians = interleave(measures, rounds=rounds)
     for backlog in backlogs:
         queued, bare = medians[f"{backlog.name}: queue"], medians[f"{backlog.name}: bare"]
         quanta = f"{backlog.name} quanta, {len(backlog.claims)} of them"

@@ -10,17 +10,19 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, partial
 from itertools import islice
 from math import ceil
+from statistics import median
 from typing import Any
 
 import orjson
 from sqlalchemy import Table, func, select
 from sqlmodel import SQLModel
 
+from app.base.clock import now
 from app.cli.simulation.company import COMPANIES, SOURCES, make_world
 from app.cli.simulation.history import simulate_history
 from app.cli.simulation.pen import Event
@@ -35,21 +37,36 @@ from bench.measure import Figure, tell
 from bench.real import await_applied
 from bench.server import Client, Server, prepare_store, serve_product, work_beside
 
-_EVENTS = 12_000
-_ENVIRONMENTS = (1, 4, 15)
-_BATCHES = (100, 1_000, 10_000)
 _SENDERS = 4
 _HISTORY = 50_000
 
 _LAG_ENVIRONMENTS = 4
-_LAG_BATCH = 100
 _LAG_LOAD = 0.7
-_LAG_S = 20.0
 _LAG_SENDERS = 8
 _CROSSING = {"across_environments": "a benchmark copies and looks at all that is there"}
 
 Batch = tuple[str, bytes]
 """(the environment's name, a compressed body)"""
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """How much is sent, and how often.
+
+    events: in a sending as fast as it goes; environments, batches: between how many, of how many
+    lag_s: of each of so many turns at a share of the capacity, in batches of `lag_batch`
+    """
+
+    kinds: Sequence[str] = KINDS
+    events: int = 12_000
+    environments: Sequence[int] = (1, 4, 15)
+    batches: Sequence[int] = (100, 1_000, 10_000)
+    turns: int = 5
+    lag_s: float = 5.0
+    lag_batch: int = 100
+
+
+_USUAL = Sizes()
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +95,29 @@ class Sent:
     applied_s: float
     late_s: float = 0.0
 
+    @property
+    def applied_rate(self) -> float:
+        """How many events a second were sent and applied."""
+        return self.event_count / self.applied_s
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """Events at a share of the capacity.
+
+    capacity: events a second as fast as it goes, on the average of just before and just after
+    rate, share: what was sent a second, and which part of the capacity that is
+    p50_s, p99_s: how long events waited
+    late_s: how much later than planned the latest batch was sent
+    """
+
+    capacity: float
+    rate: float
+    share: float
+    p50_s: float
+    p99_s: float
+    late_s: float
+
 
 @cache
 def make_events(count: int) -> list[Event]:
@@ -99,47 +139,65 @@ def prepare_environments(store: Store, count: int) -> dict[str, str]:
     return keys
 
 
-def run_throughput(databases: Databases) -> list[Figure]:
+def run_throughput(databases: Databases, sizes: Sizes = _USUAL) -> list[Figure]:
     """Each number of environments with each size of batches on each database."""
     figures = []
-    for kind in KINDS:
-        for count in _ENVIRONMENTS:
+    for kind in sizes.kinds:
+        for count in sizes.environments:
             prepared = _prepare(databases, kind, count)
-            for size in _BATCHES:
-                figures += _measure_cell(databases, prepared, size)
+            for size in sizes.batches:
+                figures += _measure_cell(databases, prepared, size, event_count=sizes.events)
     return figures
 
 
-def run_lag(databases: Databases) -> list[Figure]:
+def run_lag(databases: Databases, sizes: Sizes = _USUAL) -> list[Figure]:
     """How long events wait from received to applied, at 70 % of what the machine can do."""
     figures = []
-    for kind in KINDS:
-        tell(f"  {kind}: lag at {_LAG_LOAD:.0%} load")
+    for kind in sizes.kinds:
         prepared = _prepare(databases, kind, _LAG_ENVIRONMENTS)
-        batches = _make_batches(prepared.keys, size=_LAG_BATCH, event_count=_EVENTS)
-        with _served_copy(databases, prepared) as (_, server):
-            sent = _send_all(server, prepared.keys, batches, senders=_SENDERS)
-        capacity = sent.event_count / sent.applied_s
-        rate = capacity * _LAG_LOAD
-        batches = _make_batches(prepared.keys, size=_LAG_BATCH, event_count=int(rate * _LAG_S))
-        with _served_copy(databases, prepared) as (url, server):
-            sent = _send_all(
-                server,
-                prepared.keys,
-                batches,
-                senders=_LAG_SENDERS,
-                every_s=_LAG_BATCH / rate,
-            )
-            dwells = _read_dwells(url, len(prepared.keys))
-        name = f"{kind}, {_LAG_ENVIRONMENTS} environments, batches of {_LAG_BATCH}"
+        turns = []
+        for number in range(sizes.turns):
+            tell(f"  {kind}: lag at {_LAG_LOAD:.0%} load, turn {number + 1} of {sizes.turns}")
+            turns.append(_measure_turn(databases, prepared, sizes))
+        name = f"{kind}, {_LAG_ENVIRONMENTS} environments, batches of {sizes.lag_batch}"
+        middle = {
+            each.name: median(getattr(one, each.name) for one in turns) for each in fields(Turn)
+        }
         figures += [
-            Figure(f"{name}: capacity", capacity, "events/s"),
-            Figure(f"{name}: sent at {_LAG_LOAD:.0%} of it", rate, "events/s"),
-            Figure("... received to applied, p50", _rank(dwells, 0.5) * 1e3, "ms"),
-            Figure("... received to applied, p99", _rank(dwells, 0.99) * 1e3, "ms"),
-            Figure("... a batch was sent late by at most", sent.late_s * 1e3, "ms"),
+            Figure(f"{name}: capacity", middle["capacity"], "events/s"),
+            Figure(f"{name}: sent", middle["rate"], "events/s"),
+            Figure("... of the capacity just before and after", middle["share"], "ratio"),
+            Figure("... at most, in a turn", max(one.share for one in turns), "ratio"),
+            Figure("... received to applied, p50", middle["p50_s"] * 1e3, "ms"),
+            Figure("... received to applied, p99", middle["p99_s"] * 1e3, "ms"),
+            Figure("... a batch was sent late by at most", middle["late_s"] * 1e3, "ms"),
         ]
     return figures
+
+
+def _measure_turn(databases: Databases, prepared: Prepared, sizes: Sizes) -> Turn:
+    """As fast as it goes, then at its share of that, then as fast as it goes again: what a noisy
+    machine can do is another thing a minute later.
+    """
+    make = partial(_make_batches, prepared.keys, size=sizes.lag_batch)
+    full = make(event_count=sizes.events)
+    with _served_copy(databases, prepared) as (url, server):
+        send = partial(_send_all, server, prepared.keys)
+        before = send(full, senders=_SENDERS).applied_rate
+        rate = before * _LAG_LOAD
+        loaded = make(event_count=int(rate * sizes.lag_s), after=len(full))
+        began_at = now()
+        sent = send(loaded, senders=_LAG_SENDERS, every_s=sizes.lag_batch / rate)
+        ended_at = now()
+        again = make(event_count=sizes.events, after=len(full) + len(loaded))
+        after = send(again, senders=_SENDERS).applied_rate
+        dwells = _read_dwells(url, len(prepared.keys), began_at, ended_at)
+    if len(dwells) != sent.event_count:
+        raise AssertionError(f"{len(dwells)} of {sent.event_count} events were applied")
+    capacity, offered = (before + after) / 2, sent.event_count / sent.acknowledged_s
+    return Turn(
+        capacity, offered, offered / capacity, _rank(dwells, 0.5), _rank(dwells, 0.99), sent.late_s
+    )
 
 
 def _prepare(databases: Databases, kind: str, count: int) -> Prepared:
@@ -159,11 +217,13 @@ def _prepare(databases: Databases, kind: str, count: int) -> Prepared:
     return Prepared(kind, url, keys, empty)
 
 
-def _measure_cell(databases: Databases, prepared: Prepared, size: int) -> list[Figure]:
+def _measure_cell(
+    databases: Databases, prepared: Prepared, size: int, *, event_count: int
+) -> list[Figure]:
     """Send and await; then the bare inserts of all rows that are there, in as many transactions."""
     name = f"{prepared.kind}, {len(prepared.keys)} environments, batches of {size:,}"
     tell(f"  {name}")
-    batches = _make_batches(prepared.keys, size=size, event_count=_EVENTS)
+    batches = _make_batches(prepared.keys, size=size, event_count=event_count)
     with _served_copy(databases, prepared) as (url, server):
         sent = _send_all(server, prepared.keys, batches, senders=_SENDERS)
         rows = _read_rows(url, prepared.empty)
@@ -176,15 +236,21 @@ def _measure_cell(databases: Databases, prepared: Prepared, size: int) -> list[F
     ]
 
 
-def _make_batches(keys: dict[str, str], *, size: int, event_count: int) -> list[Batch]:
-    """Batches of all environments in turn; whole ones, and as many for each environment."""
-    each = ceil(event_count / (size * len(keys)))
+def _make_batches(
+    keys: dict[str, str], *, size: int, event_count: int, after: int = 0
+) -> list[Batch]:
+    """Batches of all environments in turn; whole ones, and as many for each environment.
+
+    after: how many batches were made already, of the same size
+    """
+    first = after // len(keys)
+    last = first + ceil(event_count / (size * len(keys)))
     events = make_events(_HISTORY)
-    if each * size > len(events):
-        raise AssertionError(f"{each * size} events of an environment are more than there are")
+    if last * size > len(events):
+        raise AssertionError(f"{last * size} events of an environment are more than there are")
     bodies = [
         gzip.compress(b"\n".join(map(orjson.dumps, events[n * size : (n + 1) * size])), 1)
-        for n in range(each)
+        for n in range(first, last)
     ]
     return [(name, body) for body in bodies for name in keys]
 
@@ -317,15 +383,17 @@ def _insert_bare(
         return time.monotonic() - started
 
 
-def _read_dwells(url: str, environments: int) -> list[float]:
-    """The seconds from received to applied of every event, in order."""
+def _read_dwells(
+    url: str, environments: int, began_at: datetime, ended_at: datetime
+) -> list[float]:
+    """The seconds from received to applied of the events received in a time, in order."""
     store = open_store(url)
     event = table_of(Journal).c
     dwells = []
     with snapshot(store) as connection:
         for number in range(1, environments + 1):
             wanted = select(event.received_at, event.applied_at).where(
-                event.environment_id == number
+                event.environment_id == number, event.received_at.between(began_at, ended_at)
             )
             dwells += [(b - a).total_seconds() for a, b in connection.execute(wanted)]
     close_store(store)

@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import create_engine, text, update
+from sqlalchemy import Engine, create_engine, text, update
 from sqlalchemy.engine import make_url
 from sqlmodel import SQLModel
 
@@ -172,17 +172,30 @@ def rows_of(answer: Answer) -> list[dict[str, Any]]:
     return rows
 
 
-# Databases for longer than one test
+# Databases
 
 
 @contextmanager
 def a_database(server_url: str, *, template: str) -> Iterator[str]:
     """The address of a fresh copy of a PostgreSQL database, dropped in the end."""
     name = f"t_{uuid4().hex[:16]}"
-    admin = create_engine(server_url, isolation_level="AUTOCOMMIT")
-    with admin.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name} TEMPLATE {template}"))
-    yield make_url(server_url).set(database=name).render_as_string(hide_password=False)
-    with admin.connect() as connection:
-        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
-    admin.dispose()
+    tell_server(server_url, f"CREATE DATABASE {name} TEMPLATE {template}")
+    yield database_of(server_url, name)
+    tell_server(server_url, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def database_of(server_url: str, name: str) -> str:
+    """The address of a database of this server."""
+    return make_url(server_url).set(database=name).render_as_string(hide_password=False)
+
+
+def tell_server(server_url: str, statement: str) -> None:
+    """Run a statement on the server itself, outside of any transaction."""
+    with admin_of(server_url).connect() as connection:
+        connection.execute(text(statement))
+
+
+@cache
+def admin_of(server_url: str) -> Engine:
+    """The one connection of this process to what a server is besides its databases."""
+    return create_engine(server_url, isolation_level="AUTOCOMMIT", pool_pre_ping=True)

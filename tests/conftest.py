@@ -6,22 +6,35 @@ A test that takes `store` runs once on each database; FULLCOUNT_TEST_DATABASES n
 import os
 import shutil
 import tempfile
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, text
-from sqlalchemy.engine import make_url
+from sqlalchemy import Engine
+from sqlalchemy.util import LRUCache
 from sqlmodel import SQLModel
 
 import app.store.tables  # noqa: F401  (fills SQLModel.metadata)
 from app.base.config import Settings
 from app.store.engine import Store, close_store, open_store, schema_transaction
 from app.store.tables.past import create_triggers
+from tests.builders import a_database, admin_of, database_of, tell_server
 
 DATABASES = os.environ.get("FULLCOUNT_TEST_DATABASES", "sqlite,postgresql").split(",")
+_ROOM_BYTES = 4 * 2**30
+_STATEMENTS = 1_000
+
+
+def pytest_configure() -> None:
+    """Let the files of tests lie in memory where the machine has such a folder with room: SQLite
+    waits for the disk at each commit, and a copy of a PostgreSQL database is 300 files.
+    """
+    memory = "/dev/shm"  # noqa: S108 - folders of our own are made in it
+    if "TMPDIR" in os.environ or not os.access(memory, os.W_OK | os.X_OK):
+        return
+    if shutil.disk_usage(memory).free > _ROOM_BYTES:
+        os.environ["TMPDIR"] = tempfile.tempdir = memory
 
 
 @pytest.fixture(scope="session")
@@ -33,6 +46,7 @@ def postgres_url() -> Iterator[str]:
     """
     if given := os.environ.get("FULLCOUNT_TEST_POSTGRES"):
         yield given
+        admin_of(given).dispose()
         return
     folder = tempfile.mkdtemp(prefix="fc")
     os.environ.setdefault("XDG_RUNTIME_DIR", folder)
@@ -42,47 +56,44 @@ def postgres_url() -> Iterator[str]:
     url = server.get_uri().replace("postgresql://", "postgresql+psycopg://")
     # Databases come and go with every test: nothing of this server outlives the run.
     for setting in ("fsync", "full_page_writes", "autovacuum"):
-        _run_admin(url, f"ALTER SYSTEM SET {setting} = off")
-    _run_admin(url, "SELECT pg_reload_conf()")
+        tell_server(url, f"ALTER SYSTEM SET {setting} = off")
+    tell_server(url, "SELECT pg_reload_conf()")
     yield url
+    admin_of(url).dispose()
     server.cleanup()
     shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
-def postgres_template(postgres_url: str) -> str:
+def engines() -> dict[str, Engine]:
+    """By kind of database, an engine that has met one: all tests share what it has compiled."""
+    return {}
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres_url: str, engines: dict[str, Engine]) -> str:
     """The name of a database that holds the whole schema, to be copied for each test."""
-    _run_admin(postgres_url, "DROP DATABASE IF EXISTS template_schema")
-    _run_admin(postgres_url, "CREATE DATABASE template_schema")
-    opened = open_store(_database_of(postgres_url, "template_schema"))
-    with schema_transaction(opened) as connection:
-        SQLModel.metadata.create_all(connection)
-        create_triggers(connection)
-    close_store(opened)
+    tell_server(postgres_url, "DROP DATABASE IF EXISTS template_schema")
+    tell_server(postgres_url, "CREATE DATABASE template_schema")
+    engines["postgresql"] = _make_template(database_of(postgres_url, "template_schema"))
     return "template_schema"
 
 
 @pytest.fixture(scope="session")
-def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory, engines: dict[str, Engine]) -> Path:
     """A file that holds the whole schema, to be copied for each test."""
     path = tmp_path_factory.mktemp("template") / "schema.db"
-    opened = open_store(f"sqlite:///{path}")
+    engines["sqlite"] = _make_template(f"sqlite:///{path}")
+    return path
+
+
+def _make_template(database_url: str) -> Engine:
+    opened = open_store(database_url)
     with schema_transaction(opened) as connection:
         SQLModel.metadata.create_all(connection)
         create_triggers(connection)
     close_store(opened)
-    return path
-
-
-def _database_of(server_url: str, name: str) -> str:
-    return make_url(server_url).set(database=name).render_as_string(hide_password=False)
-
-
-def _run_admin(server_url: str, statement: str) -> None:
-    admin = create_engine(server_url, isolation_level="AUTOCOMMIT")
-    with admin.connect() as connection:
-        connection.execute(text(statement))
-    admin.dispose()
+    return opened.engine.execution_options(compiled_cache=LRUCache(_STATEMENTS))
 
 
 @pytest.fixture
@@ -97,29 +108,36 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path}/store.db"
         return
-    with _database_on(request.getfixturevalue("postgres_url"), template="template1") as url:
+    with a_database(request.getfixturevalue("postgres_url"), template="template1") as url:
         yield url
 
 
 @pytest.fixture(params=DATABASES)
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+def store(
+    request: pytest.FixtureRequest, tmp_path: Path, engines: dict[str, Engine]
+) -> Iterator[Store]:
     """An open store with the whole schema and nothing in it, on each database in turn."""
     if request.param == "sqlite":
         shutil.copy(request.getfixturevalue("sqlite_template"), tmp_path / "store.db")
-        opened = open_store(f"sqlite:///{tmp_path}/store.db")
-        yield opened
-        close_store(opened)
+        with _opened(f"sqlite:///{tmp_path}/store.db", engines) as opened:
+            yield opened
         return
     template = request.getfixturevalue("postgres_template")
-    with _database_on(request.getfixturevalue("postgres_url"), template=template) as url:
-        opened = open_store(url)
+    with (
+        a_database(request.getfixturevalue("postgres_url"), template=template) as url,
+        _opened(url, engines) as opened,
+    ):
         yield opened
-        close_store(opened)
 
 
 @contextmanager
-def _database_on(server_url: str, *, template: str) -> Iterator[str]:
-    name = f"t_{uuid.uuid4().hex[:16]}"
-    _run_admin(server_url, f"CREATE DATABASE {name} TEMPLATE {template}")
-    yield _database_of(server_url, name)
-    _run_admin(server_url, f"DROP DATABASE {name} WITH (FORCE)")
+def _opened(database_url: str, engines: dict[str, Engine]) -> Iterator[Store]:
+    """A store that knows the statements compiled before it: to compile them would be half of what
+    a short test does.
+    """
+    opened = open_store(database_url)
+    known = engines[opened.dialect_name]
+    opened.engine.dialect = known.dialect
+    opened.engine.update_execution_options(**known.get_execution_options())
+    yield opened
+    close_store(opened)

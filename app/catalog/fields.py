@@ -116,6 +116,7 @@ class Field:
     unit: `percent`, `s`, `days`, `points`, `ratio` ...
     scope: what a key needs beyond `read` to see it
     joins: the joins its `sql` reads
+    told: its type, as a member beside it tells it in an answer; empty where readers know it
     """
 
     name: str
@@ -132,6 +133,7 @@ class Field:
     scope: str | None = None
     max_length: int | None = None
     joins: tuple[str, ...] = ()
+    told: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,22 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, case, distinct, func, literal_column, type_coerce
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    ColumnElement,
+    Integer,
+    case,
+    cast,
+    distinct,
+    func,
+    literal_column,
+    type_coerce,
+)
 
 from app.catalog.fields import Type
 from app.store.aggregates import Correlation, Deviation, Earliest, Latest, Percentile
+from app.store.folding import lowered_text, raised_text
 from app.store.spans import ClockOf, SpanSeconds
 from app.store.words import (
     CeilingNumber,
@@ -27,8 +39,6 @@ from app.store.words import (
     TrimmedText,
     cut_text,
     date_part,
-    lower_text,
-    upper_text,
 )
 
 Sql = ColumnElement[Any]
@@ -92,15 +102,22 @@ def _zero_offset(moment: Sql) -> Sql:
 
 
 def _least(value: Sql, of: Type) -> Sql:
-    return func.min(_sortable(value, of), type_=value.type)
+    return _sorted_back(func.min(_sortable(value, of), type_=value.type), of)
 
 
 def _greatest(value: Sql, of: Type) -> Sql:
-    return func.max(_sortable(value, of), type_=value.type)
+    return _sorted_back(func.max(_sortable(value, of), type_=value.type), of)
 
 
 def _sortable(value: Sql, of: Type) -> Sql:
+    # PostgreSQL has no least truth value.
+    if of is Type.BOOL:
+        return cast(value, Integer())
     return PlainText(value) if of is Type.TEXT else value
+
+
+def _sorted_back(value: Sql, of: Type) -> Sql:
+    return cast(type_coerce(value, Integer()), Boolean()) if of is Type.BOOL else value
 
 
 def _sum(value: Sql, of: Type) -> Sql:
@@ -166,9 +183,9 @@ FUNCTIONS: tuple[Function, ...] = (
         cut_text,
         1,
     ),
-    Function("tolower", (_TEXT,), Type.TEXT, "The text with A to Z in lower case.", lower_text),
-    Function("toupper", (_TEXT,), Type.TEXT, "The text with a to z in upper case.", upper_text),
-    Function("trim", (_TEXT,), Type.TEXT, "The text without blanks around it.", TrimmedText),
+    Function("tolower", (_TEXT,), Type.TEXT, "The text in lower case.", lowered_text),
+    Function("toupper", (_TEXT,), Type.TEXT, "The text in upper case.", raised_text),
+    Function("trim", (_TEXT,), Type.TEXT, "The text without white space around it.", TrimmedText),
     Function("year", (_DAY,), Type.INT, "The year, in UTC.", lambda a: date_part("year", a)),
     Function(
         "month", (_DAY,), Type.INT, "The month, 1 to 12, in UTC.", lambda a: date_part("month", a)
@@ -245,6 +262,7 @@ _ORDERED = (
     Type.TEXT,
     Type.INT,
     Type.NUMBER,
+    Type.BOOL,
     Type.TIME,
     Type.DATE,
     Type.CLOCK,

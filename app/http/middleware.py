@@ -5,8 +5,9 @@ Pure ASGI, so that nothing is held back: a response passes through as it is writ
 
 import re
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.access.limits import FailureLimit
@@ -32,6 +33,7 @@ EXPOSED_HEADERS = (
     "X-Experience-API-Version",
     "X-Request-ID",
 )
+Refusal = Callable[[AppError], Response]
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9-]{1,64}")
 _SECURITY_HEADERS = (
     (b"x-content-type-options", b"nosniff"),
@@ -46,12 +48,21 @@ class RequestFrame:
     """ASGI middleware around everything: the request's id, its bounds, and the security headers.
 
     failures: the failed authentications of each address, for whoever authenticates further in
+    refusals: how an error is told below a path, where a problem document would not be understood
     """
 
-    def __init__(self, app: ASGIApp, *, settings: Settings, failures: FailureLimit) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        settings: Settings,
+        failures: FailureLimit,
+        refusals: Mapping[str, Refusal],
+    ) -> None:
         self.app = app
         self.settings = settings
         self.failures = failures
+        self.refusals = refusals
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Check the frame of a request, then run it with a body that is counted as it streams."""
@@ -73,7 +84,10 @@ class RequestFrame:
         try:
             check_frame(scope, self.settings)
         except AppError as error:
-            await problem_response(error, request_id=request_id)(scope, receive, framed_send)
+            path = scope["path"].removeprefix(scope.get("root_path", ""))
+            own = next((tell for at, tell in self.refusals.items() if path.startswith(at)), None)
+            response = own(error) if own else problem_response(error, request_id=request_id)
+            await response(scope, receive, framed_send)
             return
         limit = self.settings.limit_body_bytes
         await self.app(scope, _count_body(receive, limit), framed_send)

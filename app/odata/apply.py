@@ -12,15 +12,14 @@ from app.catalog.fields import Dataset, Field, Type
 from app.catalog.functions import AGGREGATES
 from app.odata.csdl import PropertyPath
 from app.odata.feed import NAMESPACE, Feed
-from app.odata.rows import Dress, dress_value, join_objects, split_objects
+from app.odata.rows import TYPES_TOLD, Dress, dress_value, join_objects, split_objects
 from app.odata.selection import Selection
-from app.query.measuring import COUNTED, CUSTOM_METHODS, STANDARD_METHODS
+from app.query.groups import is_misnamed, type_of_measure
+from app.query.measuring import CUSTOM_METHODS, STANDARD_METHODS
 from app.query.plan import Plan
 from app.query.selections import parse_select
 from app.query.steps import TRANSFORMATIONS, keeps_rows, parse_apply
 
-# Values that a reader would take for texts, did nothing tell their type.
-_AS_TEXTS = {Type.TIME, Type.DATE, Type.CLOCK, Type.SPAN, Type.GUID}
 _WHOLE = {Type.OPEN, Type.TEXTS}
 
 
@@ -88,12 +87,10 @@ def tell_names(paths: Iterable[list[str]]) -> str:
 
 def dress_transformed(rows_json: bytes, plan: Plan, dress: Dress) -> bytes:
     """Rows as a caller's format wants them: with types where they are to be told."""
-    if dress.is_plain and not any(field.type in _AS_TEXTS for field in plan.shape.fields):
+    if dress.is_plain:
         return rows_json
-    if dress.is_plain and dress.style.level == "none":
-        return rows_json
-    rows = split_objects(rows_json)
     fields = [(field, field.name.split("/")) for field in plan.shape.fields]
+    rows = split_objects(rows_json)
     return join_objects(dress_members(row, fields, dress) for row in rows)
 
 
@@ -109,32 +106,9 @@ def dress_members(
             below = [(f, path[1:]) for f, path in fields if path[0] == name and path[1:]]
             told[name] = dress_members(row[name], below, dress)
         else:
-            told |= dress_dynamic(field, name, value=row[name], dress=dress)
+            dressed = dress_value(field, row[name], dress)
+            told |= {key.replace(field.name, name, 1): one for key, one in dressed.items()}
     return told
-
-
-def dress_dynamic(field: Field, name: str, *, value: Any, dress: Dress) -> dict[str, Any]:
-    """A value with its type before it, where a reader could not tell it.
-
-    Source: OData JSON Format 4.01, section 4.6.3
-    """
-    told = dress_value(field, value, dress)
-    is_number = field.type is Type.INT and field.unit == COUNTED
-    if is_number and dress.style.level == "full" and value is not None:
-        told[f"{field.name}@odata.type"] = "#Decimal"
-    if dress.style.level == "minimal" and field.type in _AS_TEXTS and value is not None:
-        told = {f"{field.name}@odata.type": f"#{_TYPE_NAMES[field.type]}"} | told
-    renamed = {key.replace(field.name, name, 1): inside for key, inside in told.items()}
-    return renamed
-
-
-_TYPE_NAMES = {
-    Type.TIME: "DateTimeOffset",
-    Type.DATE: "Date",
-    Type.CLOCK: "TimeOfDay",
-    Type.SPAN: "Duration",
-    Type.GUID: "Guid",
-}
 
 
 def flatten_rows(rows_json: bytes) -> bytes:
@@ -162,9 +136,10 @@ def note_apply(dataset: Dataset, feed: Feed) -> dict[str, Any]:
     """
     if dataset.singleton:
         return {}
+    built = [one for one in TRANSFORMATIONS if one != "search" or dataset.searchable]
     notes: dict[str, Any] = {
         "@Aggregation.ApplySupported": {
-            "Transformations": list(TRANSFORMATIONS),
+            "Transformations": built,
             "CustomAggregationMethods": [f"{NAMESPACE}.{name}" for name in CUSTOM_METHODS],
             "GroupableProperties": list(map(PropertyPath, find_groupable(dataset, feed))),
             "AggregatableProperties": [
@@ -178,10 +153,13 @@ def note_apply(dataset: Dataset, feed: Feed) -> dict[str, Any]:
         }
     }
     for measure in dataset.measures:
-        kind = "Edm.Double"
-        if not measure.numerator and measure.function in {"", "count", "distinct"}:
-            kind = "Edm.Decimal"
-        notes[f"@Aggregation.CustomAggregate#{measure.name}"] = kind
+        kind = type_of_measure(dataset, measure)
+        if is_misnamed(dataset, measure.name, kind):
+            continue
+        told = TYPES_TOLD.get(kind, "#Double")
+        if measure.numerator is None and measure.function in {"", "count", "distinct"}:
+            told = "#Decimal"
+        notes[f"@Aggregation.CustomAggregate#{measure.name}"] = told.replace("#", "Edm.")
     return notes
 
 

@@ -1,28 +1,30 @@
 """Who asks, how, and the one pipeline every question of the feed goes through."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from app.access.principal import Principal
 from app.base.config import Settings
 from app.catalog.changes import CHANGES, SchemaChange
-from app.catalog.fields import Dataset
+from app.catalog.fields import Dataset, Field, Navigation
 from app.ledger.facts import Freshness
 from app.odata.calls import Call
 from app.odata.feed import Feed
 from app.odata.formats import Style
 from app.odata.options import QueryString
 from app.odata.preferences import Preferences
-from app.odata.rows import Dress
+from app.odata.rows import Dress, name_type
 from app.odata.selection import Selection
 from app.odata.writer import Envelope
 from app.query.answer import Answer, run_plan
 from app.query.attributes import plan_request
 from app.query.demand import NO_DEMAND, Demand
-from app.query.plan import Plan
-from app.query.request import Request
+from app.query.plan import Plan, Shape
+from app.query.request import Expand, Request
+from app.query.streams import Expansion
 from app.store.engine import Store
 
+# Text does not say its charset itself, as JSON and XML do: readers would guess.
 PLAIN_TEXT = "text/plain;charset=utf-8"
 
 
@@ -51,6 +53,13 @@ class Asker:
     changes: tuple[SchemaChange, ...] = CHANGES
     demand: Demand = NO_DEMAND
 
+    @property
+    def tell_type(self) -> Callable[[Field], str] | None:
+        """What the database tells the types of columns by that the question makes: minimal metadata
+        has no others.
+        """
+        return name_type if self.style.level == "minimal" and not self.style.is_csv else None
+
     def envelope(self, context: str, freshness: Freshness) -> Envelope:
         """What stands around an answer, as this caller wants it."""
         return Envelope(
@@ -60,9 +69,25 @@ class Asker:
             self.style.numbers_as_text,
         )
 
-    def dress(self, dataset: Dataset, selection: Selection) -> Dress:
-        """How this caller wants rows of a set written."""
-        return Dress(self.feed, dataset, selection, self.style, self.wishes.omit_nulls)
+    def dress(
+        self,
+        dataset: Dataset,
+        selection: Selection,
+        plan: Plan | None = None,
+        way: Iterable[Navigation] = (),
+    ) -> Dress:
+        """How this caller wants rows of a set written.
+
+        plan: of the question they answer, once it is there
+        way: leads from its rows to those that are meant
+        """
+        dress = Dress(self.feed, dataset, selection, self.style, self.wishes.omit_nulls)
+        if plan is None or not (plan.request.apply or adds_columns(plan.request)):
+            return dress
+        shape: Shape | Expansion = plan.shape
+        for navigation in way:
+            shape = next(one for one in shape.expansions if one.navigation == navigation)
+        return dress.over(shape)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +106,11 @@ class Reading:
     headers: Mapping[str, str] = field(default_factory=dict)
     etag: str = ""
     is_unchanged: bool = False
+
+
+def adds_columns(asked: Request | Expand) -> bool:
+    """Are columns to be reckoned, here or behind a navigation?"""
+    return bool(asked.compute) or any(map(adds_columns, asked.expand))
 
 
 def plan_question(asker: Asker, request: Request, *, is_tagged: bool = False) -> Plan:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 from starlette.responses import Response
 
@@ -30,10 +30,10 @@ from app.odata.batch_parts import (
     write_json_parts,
     write_multipart_parts,
 )
-from app.odata.calls import MOUNTED_AT, URL_SIGNS, Call
+from app.odata.calls import MOUNTED_AT, Call, readable
 from app.odata.errors import error_response
 from app.odata.formats import read_accept, read_range
-from app.odata.preferences import read_preferences, write_applied
+from app.odata.preferences import Preferences, read_preferences, write_applied
 
 JSON, MULTIPART = "application/json", "multipart/mixed"
 INHERITED = ("odata-maxversion", "accept-language")
@@ -55,10 +55,13 @@ class Done:
         return 200 <= self.response.status_code < 300
 
 
-def answer_batch(call: Call, answer: Answerer, *, settings: Settings, version: str) -> Response:
+def answer_batch(
+    call: Call, answer: Answerer, *, settings: Settings, version: str, root: str
+) -> Response:
     """The response to a batch; every part is answered as if it had come alone.
 
     answer: the application itself
+    root: the absolute URL of the service, as its links begin
     Raises: BodyTypeUnknown, BodyNotJson, BadSyntax, TooComplex, for a batch that cannot be read
     """
     if call.within_batch:
@@ -79,8 +82,14 @@ def answer_batch(call: Call, answer: Answerer, *, settings: Settings, version: s
     goes_on = wishes.continue_on_error
     if goes_on is None:
         goes_on = content.type == JSON
-    deadline = time.monotonic() + settings.limit_query_s
-    done = answer_parts(replace(call, deadline=deadline), parts, answer=answer, goes_on=goes_on)
+    # Below one mount there may be another one: the nearest is looked for first.
+    mounted = tuple(filter(None, (call.mounted, urlsplit(root).path, MOUNTED_AT)))
+    shared = replace(
+        call,
+        deadline=time.monotonic() + settings.limit_query_s,
+        headers={**call.headers, "prefer": spell_inherited(wishes)},
+    )
+    done = answer_parts(shared, parts, answer=answer, goes_on=goes_on, mounted=mounted)
     said = wishes.continue_on_error
     applied = [] if said is None else [f"continue-on-error={str(said).lower()}"]
     headers = {"Cache-Control": "no-store", "OData-Version": version, **write_applied(applied)}
@@ -104,12 +113,20 @@ def choose_batch_type(accept: str, content_type: str) -> str:
 
 
 def answer_parts(
-    call: Call, parts: Sequence[Part], *, answer: Answerer, goes_on: bool
+    call: Call,
+    parts: Sequence[Part],
+    *,
+    answer: Answerer,
+    goes_on: bool,
+    mounted: tuple[str, ...],
 ) -> list[Done]:
-    """The responses to parts, in their order; the first failure ends it unless it goes on."""
+    """The responses to parts, in their order; the first failure ends it unless it goes on.
+
+    mounted: the absolute paths that mean this service, as the caller may know them
+    """
     done: list[Done] = []
     for part in parts:
-        run = partial(answer_part, call, part, done=done, answer=answer)
+        run = partial(answer_part, call, part, done=done, answer=answer, mounted=mounted)
         response = respond_or_fail(run, version=call.header("odata-maxversion"))
         done.append(Done(part, response))
         if response.status_code >= 400 and not goes_on:
@@ -125,7 +142,14 @@ def respond_or_fail(run: Callable[[], Response], *, version: str) -> Response:
         return error_response(error, version="4.0" if version.strip() == "4.0" else "4.01")
 
 
-def answer_part(call: Call, part: Part, *, done: Sequence[Done], answer: Answerer) -> Response:
+def answer_part(
+    call: Call,
+    part: Part,
+    *,
+    done: Sequence[Done],
+    answer: Answerer,
+    mounted: tuple[str, ...],
+) -> Response:
     """The response to one part.
 
     Raises: DependencyFailed, NotSupported, BadSyntax, UnknownPath
@@ -143,13 +167,13 @@ def answer_part(call: Call, part: Part, *, done: Sequence[Done], answer: Answere
     for needed in part.depends_on:
         if needed in failed or needed not in run:
             raise DependencyFailed(f"the request {needed[:40]!r} was not answered", target=needed)
-    path, _, query = locate_part(part, done, mounted=mounted_paths(call)).partition("?")
+    path, _, query = locate_part(part, done, mounted=mounted).partition("?")
     response = answer(
         replace(
             call,
             method=part.method,
-            path=quote(path.strip("/"), safe=URL_SIGNS),
-            query=quote(query, safe=URL_SIGNS),
+            path=readable(path.strip("/")),
+            query=readable(query),
             headers=part_headers(call, part),
             body=part.body,
             within_batch=True,
@@ -160,11 +184,6 @@ def answer_part(call: Call, part: Part, *, done: Sequence[Done], answer: Answere
     return response
 
 
-def mounted_paths(call: Call) -> tuple[str, ...]:
-    """The absolute paths that mean this service, as the caller may know them."""
-    return (MOUNTED_AT, *([call.mounted] if call.mounted else []))
-
-
 def locate_part(part: Part, done: Sequence[Done], *, mounted: tuple[str, ...]) -> str:
     """The path and query of a part below the service root: relative, absolute, or with a host.
 
@@ -172,18 +191,20 @@ def locate_part(part: Part, done: Sequence[Done], *, mounted: tuple[str, ...]) -
     """
     url = part.url
     if "://" in url.partition("?")[0]:
-        split = urlsplit(url)
-        url = split.path + (f"?{split.query}" if split.query else "")
+        # Any host is ours, as the caller knows us; one that cannot be read, too.
+        url = "/" + url.partition("://")[2].partition("/")[2]
     if url.startswith("/"):
         path = url.partition("?")[0]
         root = next((r for r in mounted if path == r or path.startswith(f"{r}/")), None)
         if root is None:
             raise UnknownPath("the URL of this part is not below this service", target="url")
         return url[len(root) :].removeprefix("/")
-    return resolve_reference(url, part, done)
+    return resolve_reference(url, part, done, mounted=mounted)
 
 
-def resolve_reference(url: str, part: Part, done: Sequence[Done]) -> str:
+def resolve_reference(
+    url: str, part: Part, done: Sequence[Done], *, mounted: tuple[str, ...]
+) -> str:
     """A relative URL; `$1` at its beginning is the entity that request 1 returned.
 
     Raises: BadSyntax, where the request is not among those this one depends on
@@ -198,7 +219,7 @@ def resolve_reference(url: str, part: Part, done: Sequence[Done]) -> str:
     before = known[name]
     if not before.succeeded:
         raise DependencyFailed(f"the request {name[:40]!r} was not answered", target=name)
-    located = locate_part(before.part, done, mounted=(MOUNTED_AT,)).partition("?")[0]
+    located = locate_part(before.part, done, mounted=mounted).partition("?")[0]
     return located + first[len(name) + 1 :] + slash + rest
 
 
@@ -211,4 +232,12 @@ def part_headers(call: Call, part: Part) -> dict[str, str]:
     accept = [one for one in call.header("accept").split(",") if MULTIPART not in one]
     if any(one.strip() for one in accept):
         given.setdefault("accept", ",".join(accept))
+    # What is preferred twice counts the first time: the part's own wish goes before.
+    given["prefer"] = ",".join(filter(None, (given.get("prefer"), call.header("prefer"))))
     return given
+
+
+def spell_inherited(wishes: Preferences) -> str:
+    """The preferences of a batch that are those of its parts, too (Protocol 4.01, 8.2.8.4)."""
+    patterns = ",".join(wishes.annotations)
+    return f'include-annotations="{patterns}"' if patterns else ""

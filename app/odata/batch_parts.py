@@ -15,12 +15,13 @@ import orjson
 from starlette.responses import Response
 
 from app.base.config import Settings
-from app.base.errors import AppError, BadSyntax, NotSupported
+from app.base.errors import AppError, BadSyntax, DependencyFailed
 from app.intake.strict_json import read_json
 from app.odata.formats import read_range
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9\-._~]{1,100}")
 REQUEST_LINE = re.compile(r"([A-Za-z]{1,10}) +(\S+?)(?: +HTTP/[0-9.]+)?")
+BOUNDARY = re.compile(r';\s*boundary=(?:"([^"]{1,70})"|([^";,\s]{1,70}))', re.IGNORECASE)
 METHODS = frozenset({"get", "post", "put", "patch", "delete", "head"})
 LINE_END = re.compile(rb"\r?\n")
 BLANK_LINE = re.compile(rb"\r?\n[ \t]*\r?\n")
@@ -124,7 +125,8 @@ def read_json_part(given: Any, place: int) -> Part:
 def find_unknown(given: Mapping[str, Any]) -> AppError | None:
     """The error for a member of a request object that is not followed here."""
     if given.get("if") is not None:
-        return NotSupported("conditions (`if`) are not supported in a batch", target="if")
+        # Not 501 (JSON Format 4.01, 19.1): what hangs on a condition nobody asks has failed.
+        return DependencyFailed("conditions (`if`) are not supported in a batch", target="if")
     unknown = [name for name in given if name not in KNOWN_MEMBERS and "@" not in name]
     if unknown:
         return BadSyntax(f"a request has no member {unknown[0][:100]!r}", target=unknown[0][:100])
@@ -167,11 +169,12 @@ def read_multipart_parts(body: bytes, content_type: str) -> list[Part]:
     Raises: BadSyntax
     """
     # The parameter is read as it stands: a boundary has capital letters.
-    match = re.search(r';\s*boundary="?([^";,]{1,70})"?', content_type, re.IGNORECASE)
+    match = BOUNDARY.search(content_type)
     if match is None:
         raise BadSyntax("multipart/mixed needs a boundary", target="Content-Type")
-    delimiter = b"--" + match[1].strip().encode("latin-1")
-    pieces = re.split(rb"(?:^|\r?\n)" + re.escape(delimiter), body)
+    delimiter = b"--" + (match[1] or match[2]).encode("latin-1")
+    # A delimiter is a whole line: the boundary of a change set may begin like that of the batch.
+    pieces = re.split(rb"(?:^|\r?\n)" + re.escape(delimiter) + rb"(?=--|[ \t]*\r?\n)", body)
     if len(pieces) < 2 or not pieces[-1].startswith(b"--"):
         raise BadSyntax("the body does not end with its boundary", target="Content-Type")
     parts = [read_multipart_part(piece) for piece in pieces[1:-1]]

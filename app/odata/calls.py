@@ -90,6 +90,9 @@ def read_headers(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
     return headers
 
 
-def readable(raw: bytes) -> str:
-    """Bytes of a URL as text that may stand in a link: what may not is percent-encoded."""
-    return quote(raw, safe=URL_SIGNS)
+def readable(raw: bytes | str) -> str:
+    """A raw piece of a URL as text that may stand in a link: what may not is percent-encoded.
+
+    A dollar sign means the same encoded: `%24metadata` is what some clients ask for.
+    """
+    return quote(raw, safe=URL_SIGNS).replace("%24", "$")

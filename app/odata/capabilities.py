@@ -21,6 +21,19 @@ FORMATS = tuple(
 TABLE_FORMAT = "text/csv"
 METADATA_FORMATS = ("application/xml", "application/json")
 BATCH_FORMATS = ("multipart/mixed", "application/json")
+# The list of functions is one of operators, too: what it lacks would count as not offered.
+COMPARING = ("eq", "ne", "gt", "ge", "lt", "le", "in", "has")
+JOINING = ("and", "or", "not", "any", "all")
+RECKONING = ("add", "sub", "mul", "div", "divby", "mod", "case", "cast", "isof")
+OPERATORS = frozenset({*COMPARING, *JOINING, *RECKONING})
+OWN_OPTIONS = {
+    "as_of": "A revision, to see the rows as they were; or the moment for is_overdue and its kin,"
+    " now without it.",
+    "require": "complete or catching_up: what the verdict must at least be.",
+    "max_lag": "How long ago the data may have been complete, as a duration such as PT30M.",
+    "require_assurance": "record, outbox or emitter: what the evidence must at least be.",
+    "until": "complete: leave out what is not complete yet.",
+}
 CHANGES = (
     ("InsertRestrictions", "Insertable"),
     ("UpdateRestrictions", "Updatable"),
@@ -49,7 +62,7 @@ def note_service() -> Notes:
         "@Core.ODataVersions": "4.0 4.01",
         "@Capabilities.SupportedFormats": [*FORMATS, TABLE_FORMAT],
         "@Capabilities.SupportedMetadataFormats": list(METADATA_FORMATS),
-        "@Capabilities.FilterFunctions": sorted({function.name for function in FUNCTIONS}),
+        "@Capabilities.FilterFunctions": sorted({*OPERATORS, *(one.name for one in FUNCTIONS)}),
         "@Capabilities.KeyAsSegmentSupported": True,
         "@Capabilities.QuerySegmentSupported": True,
         "@Capabilities.BatchSupported": True,
@@ -67,12 +80,8 @@ def note_service() -> Notes:
         "@Capabilities.CrossJoinSupported": False,
         "@Capabilities.AnnotationValuesInQuerySupported": False,
         "@Capabilities.CustomQueryOptions": [
-            {
-                "Name": "as_of",
-                "Description": "A revision, to see the rows as they were; or the moment for"
-                " is_overdue and its kin, now without it.",
-                "Required": False,
-            }
+            {"Name": name, "Description": text, "Required": False}
+            for name, text in OWN_OPTIONS.items()
         ],
     }
 

@@ -53,6 +53,8 @@ def refuse_delta(asker: Asker, address: Address, options: Options) -> None:
     """
     if options.token:
         raise BadOption("$deltatoken and $skiptoken exclude one another", target="$deltatoken")
+    if options.apply:
+        raise NotSupported("changes of what $apply gives are not tracked", target="$deltatoken")
     if address.way:
         raise NotSupported("changes behind a navigation are not tracked", target="$deltatoken")
     if asker.style.is_csv:
@@ -73,7 +75,7 @@ def read_delta(asker: Asker, plan: Plan, *, token: str, selection: Selection) ->
             target="$expand",
         )
     changes = _find_changes(asker, plan, token)
-    dress = asker.dress(plan.dataset, selection)
+    dress = asker.dress(plan.dataset, selection, plan)
     rows = dress_rows(changes.rows_json, dress)
     gone = write_removed(asker, changes)
     shown = selection.shown(asker.version)

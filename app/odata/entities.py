@@ -3,6 +3,7 @@
 A way over navigations to one row is one question: a chain of expanded navigations.
 """
 
+from collections.abc import Callable, Iterable
 from datetime import date, datetime
 from typing import Any
 
@@ -20,7 +21,8 @@ from app.odata.asking import (
 )
 from app.odata.options import Options, read_moment, read_revision
 from app.odata.path import Address, Kind
-from app.odata.rows import ID, dress_rows
+from app.odata.rows import ID, dress_count, dress_rows, dress_value
+from app.odata.selection import Selection
 from app.odata.writer import (
     entity_context,
     property_context,
@@ -29,9 +31,19 @@ from app.odata.writer import (
     write_raw_value,
 )
 from app.query.answer import Answer
-from app.query.grammar import parse_expression
+from app.query.grammar import parse_expression, parse_orderby
 from app.query.plan import Plan
 from app.query.request import Expand, Request
+from app.query.searches import parse_search
+from app.query.tokens import name_members_this
+
+# What chooses among the members of a list, by a path of its own.
+LIST_TEXTS: dict[str, Callable[[str], object]] = {
+    "filter": parse_expression,
+    "search": parse_search,
+    "orderby": parse_orderby,
+}
+LIST_OPTIONS = (*LIST_TEXTS, "top", "skip", "count")
 
 
 def read_entity(asker: Asker, address: Address, options: Options) -> Reading:
@@ -48,8 +60,10 @@ def read_entity(asker: Asker, address: Address, options: Options) -> Reading:
         aliases=options.aliases,
         id_name="" if asker.style.level == "none" and not dress.needs_ids else ID,
         id_always=dress.needs_ids,
+        tell_type=asker.tell_type,
     )
-    answer = find_one(asker, address, plan_question(asker, request, is_tagged=True))
+    plan = plan_question(asker, request, is_tagged=True)
+    answer = find_one(asker, address, plan)
     if answer.is_unchanged:
         return unchanged_reading(answer)
     etag = answer.tag
@@ -59,6 +73,7 @@ def read_entity(asker: Asker, address: Address, options: Options) -> Reading:
         row = None if found is None else orjson.dumps(found)
     if row is None:
         return Reading(None, answer.freshness, etag=etag)
+    dress = asker.dress(address.dataset, selection, plan, address.way)
     shown = selection.shown(asker.version)
     context = entity_context(asker.feed, address.dataset, shown)
     body = write_entity(dress_rows(row, dress), asker.envelope(context, answer.freshness))
@@ -83,11 +98,18 @@ def read_property(asker: Asker, address: Address) -> Reading:
     if address.field is None:
         raise UnknownEntity("there is no property at this address")
     name = address.field.name
-    key_and_value = tuple(dict.fromkeys((*address.dataset.key, name)))
+    column = name
+    if address.is_list:
+        # A count is that of all members that meet the conditions.
+        choosing = LIST_TEXTS if address.kind is Kind.COUNT else LIST_OPTIONS
+        column = spell_members(asker, name, choosing)
+    key_and_value = tuple(dict.fromkeys((*address.dataset.key, column)))
     row, answer = fetch_row(asker, address, way=address.way, select=key_and_value)
     if row is None:
         raise UnknownEntity(f"there is no such entity of {address.dataset.name}")
-    value, path = row[name], name
+    dress = asker.dress(address.dataset, Selection())
+    told = dress_value(address.field, row[name], dress) | dress_count(name, row, dress)
+    value, path = told.pop(name, None), name
     if address.member:
         value, path = (value or {}).get(address.member), f"{name}/{address.member}"
     freshness = answer.freshness
@@ -97,10 +119,24 @@ def read_property(asker: Asker, address: Address) -> Reading:
         return Reading(str(len(value)).encode(), freshness, PLAIN_TEXT)
     if address.kind is Kind.VALUE:
         return Reading(write_raw_value(value), freshness, PLAIN_TEXT)
-    if address.field.type is Type.INT and asker.style.numbers_as_text:
-        value = str(value)
     context = property_context(asker.feed, address.dataset, key=row, name=path)
-    return Reading(write_property(value, asker.envelope(context, freshness)), freshness)
+    about = {key.removeprefix(name): text for key, text in told.items()}
+    return Reading(write_property(value, asker.envelope(context, freshness), about), freshness)
+
+
+def spell_members(asker: Asker, name: str, options: Iterable[str]) -> str:
+    """A list as `$select` names it, with these options of the request, which choose its members.
+
+    Raises: BadSyntax, for a text that is none by itself
+    Source: OData URL Conventions 4.01, 5.1.1.14: `$it` is each member of what a path leads to
+    """
+    system = asker.query.system
+    for key, parse in LIST_TEXTS.items():
+        if key in system:
+            parse(system[key])
+    told = (f"${key}={name_members_this(system[key])}" for key in options if key in system)
+    chosen = ";".join(told)
+    return f"{name}({chosen})" if chosen else name
 
 
 # Questions for one row
@@ -141,16 +177,17 @@ def entity_request(
     way: tuple[Navigation, ...],
     select: tuple[str, ...],
     expand: tuple[Expand, ...] = (),
+    compute: str = "",
     **others: Any,
 ) -> Request:
     """The question for one row: a way to another row is a chain of expanded navigations.
 
     others: what else the question says, by the names of a Request
     """
-    for place in range(len(way) - 1, -1, -1):
-        expand = (Expand(way[place].name, select, expand),)
-        own = way[place].pairs
-        select = tuple(pair[0] for pair in own)
+    for navigation in reversed(way):
+        expand = (Expand(navigation.name, select, expand, compute=compute, is_way=True),)
+        compute = ""  # It asks the rows at the end of the way.
+        select = tuple(own for own, _ in navigation.pairs)
     start = address.start
     as_of = asker.query.custom.get("as_of", "")
     others |= {"as_of": read_moment(as_of), "revision": read_revision(as_of)}
@@ -162,7 +199,7 @@ def entity_request(
             terms += [equal_term(start, name, value) for name, value in address.key.items()]
             others["top"] = 1
         others["where"] = " and ".join(terms)
-    return Request(start.name, select=select, expand=expand, **others)
+    return Request(start.name, select=select, expand=expand, compute=compute, **others)
 
 
 def dig(row: dict[str, Any] | None, way: tuple[Navigation, ...]) -> dict[str, Any] | None:

@@ -33,7 +33,7 @@ def error_response(error: AppError, *, version: str) -> Response:
         json.dumps(error_body(error)),
         error.status,
         headers={**error_headers(error), "OData-Version": version},
-        media_type="application/json;odata.metadata=minimal;charset=utf-8",
+        media_type="application/json;odata.metadata=minimal",
     )
 
 

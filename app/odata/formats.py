@@ -50,12 +50,14 @@ class Style:
     numbers_as_text: whole numbers of 64 bits as text, for readers whose numbers are doubles
     streaming: did the caller ask for members in the order of streams? They always are
     is_csv: a table instead of JSON
+    tells_charset: did the caller name one? It is told to nobody else (Protocol 4.01, 8.2.1)
     """
 
     level: str = "minimal"
     numbers_as_text: bool = False
     streaming: bool = False
     is_csv: bool = False
+    tells_charset: bool = False
 
     @property
     def media_type(self) -> str:
@@ -64,7 +66,8 @@ class Style:
             return CSV_TYPE
         more = ";odata.streaming=true" if self.streaming else ""
         more += ";IEEE754Compatible=true" if self.numbers_as_text else ""
-        return f"application/json;odata.metadata={self.level}{more};charset=utf-8"
+        more += ";charset=utf-8" if self.tells_charset else ""
+        return f"application/json;odata.metadata={self.level}{more}"
 
 
 def read_accept(text: str) -> tuple[MediaRange, ...]:
@@ -121,6 +124,7 @@ def choose_style(accept: str, asked: str, *, tables: bool) -> Style:
                 one.metadata,
                 numbers_as_text=one.asked("ieee754compatible", "false") == "true",
                 streaming=one.asked("streaming", "false") == "true",
+                tells_charset=bool(one.asked("charset", "")),
             )
         if tables and one.type in CSV_TYPES:
             return Style("none", is_csv=True)

@@ -4,16 +4,16 @@ Source: OData URL Conventions 4.01, 4.3; Protocol 4.01, 11.2.4
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from app.base.errors import BadSyntax, TypeMismatch, UnknownPath
 from app.catalog.fields import Dataset, Type
 
 Key = dict[str, str | int]
 
-LARGEST_INT = 2**63 - 1
+LEAST_INT, LARGEST_INT = -(2**63), 2**63 - 1
 SEGMENT = re.compile(r"([^()]*)(?:\((.*)\))?", re.DOTALL)
-KEY_PART = re.compile(r"\s*+(?:(\w++)\s*+=)?\s*+('(?:[^']|'')*+'|[^,'\s]++)\s*+(?:,|$)")
+KEY_PART = re.compile(r"\s*+(?:(\w++)\s*+=)?\s*+('(?:[^']|'')*+'|[^,'\s]++)\s*+(?:,(?=.)|$)")
 
 
 def split_segment(segment: str) -> tuple[str, str | None]:
@@ -76,21 +76,31 @@ def key_value(dataset: Dataset, name: str, literal: str) -> str | int:
     raise TypeMismatch(f"{name} is a text: write it in single quotes", target=name)
 
 
-def read_key_segment(segment: str, dataset: Dataset, aliases: Mapping[str, str]) -> Key:
-    """The key as a segment of its own, unquoted (URL Conventions 4.3.6)."""
-    if len(dataset.key) != 1:
+def read_key_segments(segments: Sequence[str], dataset: Dataset, aliases: Mapping[str, str]) -> Key:
+    """The key as segments of its own, unquoted, one for each part (URL Conventions 4.3.6).
+
+    Raises: UnknownPath, TypeMismatch
+    """
+    if len(segments) != len(dataset.key):
         raise UnknownPath(f"the key of {dataset.name} is ({', '.join(dataset.key)})")
-    (name,) = dataset.key
+    parts = zip(dataset.key, segments, strict=True)
+    return {name: read_key_segment(name, text, dataset, aliases) for name, text in parts}
+
+
+def read_key_segment(
+    name: str, segment: str, dataset: Dataset, aliases: Mapping[str, str]
+) -> str | int:
+    """One part of a key, as a segment of its own."""
     part = dataset.field(name)
     if segment.startswith("@") and segment[1:] in aliases:
-        return {name: key_value(dataset, name, resolve_alias(segment, aliases))}
+        return key_value(dataset, name, resolve_alias(segment, aliases))
     if part is None or part.type is not Type.INT:
-        return {name: segment}
+        return segment
     if re.fullmatch(r"-?[0-9]{1,19}", segment) is None:
         raise UnknownPath(
             f"there is nothing at {dataset.name}/{segment[:100]}", target=segment[:100]
         )
-    return {name: whole_number(name, segment)}
+    return whole_number(name, segment)
 
 
 def whole_number(name: str, literal: str) -> int:
@@ -98,6 +108,7 @@ def whole_number(name: str, literal: str) -> int:
 
     Raises: TypeMismatch
     """
-    if re.fullmatch(r"[+-]?[0-9]{1,19}", literal) is None or abs(int(literal)) > LARGEST_INT:
+    number = int(literal) if re.fullmatch(r"[+-]?[0-9]{1,19}", literal) else LARGEST_INT + 1
+    if not LEAST_INT <= number <= LARGEST_INT:
         raise TypeMismatch(f"{name} is a whole number, not {literal[:100]!r}", target=name)
-    return int(literal)
+    return number

@@ -18,7 +18,7 @@ from starlette.responses import Response
 from app.access.principal import Principal
 from app.base.clock import format_time, now
 from app.base.config import Settings
-from app.base.errors import BadToken, LinkExpired, TooManyWaiting
+from app.base.errors import BadToken, LinkExpired, TooManyWaiting, UnknownPath
 from app.base.seals import sealer_of
 from app.learning.times import parse_time
 from app.odata.batch_parts import write_http_head
@@ -28,9 +28,11 @@ from app.store.engine import Store, snapshot
 from app.store.instance import signing_secret
 
 MONITOR = "$async"
+HTTP_TYPE = "application/http"
 KEPT_HEADERS = ("accept", "odata-maxversion")
 LONGEST_TOKEN = 8_000
 RUNNING_AT_ONCE = 2
+MOST_ENDED = 1_000
 ASK_AGAIN_S = 1
 Run = Callable[[Call], Response]
 JobKey = tuple[int, frozenset[str], str]
@@ -54,16 +56,19 @@ class Jobs:
         self._settings = settings
         self._lock = threading.Lock()
         self._jobs: dict[JobKey, Job] = {}
+        self._ended: dict[JobKey, datetime] = {}
         self._pool = ThreadPoolExecutor(RUNNING_AT_ONCE, thread_name_prefix="odata-async")
 
     def start(self, key: JobKey, run: Callable[[], Response]) -> Future[Response]:
         """The answer to come; a question that is being answered is not begun again.
 
-        Raises: TooManyWaiting
+        Raises: TooManyWaiting; UnknownPath, for a question its caller has ended
         """
         moment = now()
         with self._lock:
             self._jobs = {k: job for k, job in self._jobs.items() if job.kept_until > moment}
+            if key in self._ended:
+                raise UnknownPath("the answer is no longer wanted: the monitor was deleted")
             if key in self._jobs:
                 return self._jobs[key].response
             if len(self._jobs) >= self._settings.limit_async_jobs:
@@ -78,11 +83,22 @@ class Jobs:
             return job.response
 
     def forget(self, key: JobKey) -> None:
-        """Drop a question, fetched or no longer wanted."""
+        """Drop a question that was fetched or is no longer wanted."""
         with self._lock:
             job = self._jobs.pop(key, None)
         if job is not None:
             job.response.cancel()
+
+    def end(self, key: JobKey) -> None:
+        """Drop a question for good, as its caller asks; that is told until its link expires, or so
+        many others were ended.
+        """
+        self.forget(key)
+        moment = now()
+        with self._lock:
+            ended = [(k, until) for k, until in self._ended.items() if until > moment]
+            self._ended = dict(ended[-MOST_ENDED:])
+            self._ended[key] = moment + timedelta(seconds=self._settings.limit_async_kept_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,20 +171,22 @@ def answer_monitor(
 ) -> Response:
     """What a status monitor says: not yet, or the response itself; DELETE ends it.
 
-    Raises: BadToken, LinkExpired, TooManyWaiting
+    Raises: BadToken, LinkExpired, TooManyWaiting, UnknownPath
     Source: OData Protocol 4.01, 11.6; 8.3.1 for AsyncResult
     """
     token = call.path.partition("/")[2]
     question = desk.unseal(token, call, principal)
     key = (principal.environment_id, principal.scopes, token)
     if call.method == "DELETE":
-        desk.jobs.forget(key)
+        desk.jobs.end(key)
         return Response(status_code=204, headers={"Cache-Control": "no-store"})
     coming = desk.jobs.start(key, lambda: run(background_call(question, principal)))
     if not coming.done():
         return accepted_response(f"{root}/{MONITOR}/{token}")
     desk.jobs.forget(key)
-    return final_response(coming.result(), accept=call.header("accept"))
+    # Who speaks 4.0 and says nothing else reads a message (Protocol 4.01, 11.6).
+    otherwise = HTTP_TYPE if call.header("odata-maxversion").strip() == "4.0" else ""
+    return final_response(coming.result(), accept=call.header("accept") or otherwise)
 
 
 def background_call(question: Call, principal: Principal) -> Call:
@@ -190,10 +208,10 @@ def accepted_response(location: str) -> Response:
 def final_response(response: Response, *, accept: str) -> Response:
     """The answer, with its status in a header; as a whole HTTP message for those who ask so."""
     status = str(response.status_code)
-    if any(one.type == "application/http" for one in read_accept(accept)):
+    if any(one.type == HTTP_TYPE for one in read_accept(accept)):
         message = f"{write_http_head(response)}\r\n".encode("latin-1") + bytes(response.body)
         headers = {"AsyncResult": status, "Cache-Control": "no-store"}
-        return Response(message, 200, headers=headers, media_type="application/http")
+        return Response(message, 200, headers=headers, media_type=HTTP_TYPE)
     response.headers["AsyncResult"] = status
     response.status_code = 200
     return response

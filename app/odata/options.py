@@ -6,7 +6,7 @@ Splits at & before it decodes; a plus is a blank. Names count with or without $ 
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import lru_cache
 from urllib.parse import unquote_plus
 
@@ -261,11 +261,11 @@ def read_moment(text: str) -> datetime | None:
         return None
     try:
         moment = datetime.fromisoformat(text.strip().replace(" ", "+"))
-    except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None:
-        raise BadOption(
-            "as_of must be a revision, or a time with its offset, such as 2025-05-24T10:00:00Z",
-            target="as_of",
-        )
-    return moment
+        if moment.tzinfo is not None:
+            return moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        pass  # No moment, or none that UTC has.
+    raise BadOption(
+        "as_of must be a revision, or a time with its offset, such as 2025-05-24T10:00:00Z",
+        target="as_of",
+    )

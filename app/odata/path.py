@@ -3,15 +3,16 @@
 Splits before it decodes, so that an encoded slash or quote may stand in a key. Asks no database.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from itertools import islice
 from urllib.parse import unquote
 
-from app.base.errors import BadSyntax, NotSupported, UnknownPath
+from app.base.errors import BadOption, BadSyntax, NotSupported, UnknownPath
 from app.catalog.fields import Dataset, Field, Navigation, Type
-from app.odata.feed import Feed, suggest
-from app.odata.keys import Key, read_key, read_key_segment, split_segment
+from app.odata.feed import NAMESPACE, Feed, suggest
+from app.odata.keys import Key, read_key, read_key_segments, split_segment
 
 NOT_OFFERED = frozenset({"$each", "$crossjoin", "$it", "$root"})
 FILTER = "$filter("
@@ -33,6 +34,9 @@ class Kind(StrEnum):
     def spoken(self) -> str:
         """With its article, for messages."""
         return f"{'an' if self is Kind.ENTITY else 'a'} {self}"
+
+
+ROWS = frozenset({Kind.SET, Kind.ENTITY})
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +63,23 @@ class Address:
     filters: tuple[str, ...] = ()
     origin: "Address | None" = None
 
+    @property
+    def is_list(self) -> bool:
+        """Does it lead to a list, or to the count of one?"""
+        return self.field is not None and self.field.type is Type.TEXTS
+
 
 @dataclass(frozen=True, slots=True)
 class _Walker:
-    """What the steps along a path need: the feed, and the values of @parameters."""
+    """What the steps along a path need.
+
+    aliases: the values of @parameters
+    following: the segments behind the present one, of which a key may take some
+    """
 
     feed: Feed
     aliases: Mapping[str, str]
+    following: Iterator[str]
 
 
 def read_path(raw: str, feed: Feed, *, aliases: Mapping[str, str] | None = None) -> Address:
@@ -79,7 +93,8 @@ def read_path(raw: str, feed: Feed, *, aliases: Mapping[str, str] | None = None)
     name, key = split_segment(first)
     if name in NOT_OFFERED:
         raise NotSupported(f"{name} is not supported", target=name)
-    walker = _Walker(feed, aliases or {})
+    segments = iter(rest)
+    walker = _Walker(feed, aliases or {}, segments)
     if name == "$all" and key is None and feed.datasets:
         if rest:
             raise NotSupported("nothing is supported behind $all", target="$all")
@@ -92,7 +107,7 @@ def read_path(raw: str, feed: Feed, *, aliases: Mapping[str, str] | None = None)
             raise BadSyntax(f"{name} is a single entity without a key", target=name)
     elif key is not None:
         address = enter_entity(address, read_key(key, dataset, walker.aliases))
-    for segment in rest:
+    for segment in segments:
         address = step(address, segment, walker)
     return address
 
@@ -142,6 +157,8 @@ def step(address: Address, segment: str, walker: _Walker) -> Address:
     name = segment.partition("(")[0]
     if name in NOT_OFFERED:
         raise NotSupported(f"{name} is not supported", target=name)
+    if segment == f"{NAMESPACE}.{address.dataset.entity}" and address.kind in ROWS:
+        return address  # A cast to the type they have: nothing changes (4.11).
     if address.kind is Kind.SET:
         return step_among_rows(address, segment, walker)
     if address.kind is Kind.PROPERTY:
@@ -152,6 +169,9 @@ def step(address: Address, segment: str, walker: _Walker) -> Address:
         if address.dataset.singleton:
             raise beyond(address, segment)
         return replace(address, kind=Kind.REFERENCE)
+    if segment == "$value":
+        # Not 404 (Protocol 4.01, 11.2.3).
+        raise BadOption(f"a row of {address.dataset.name} is no media stream", target="$value")
     name, key = split_segment(segment)
     found = address.dataset.field(name)
     if found is not None and key is None:
@@ -166,12 +186,17 @@ def step_among_rows(address: Address, segment: str, walker: _Walker) -> Address:
     if segment == "$ref":
         return replace(address, kind=Kind.REFERENCES)
     if segment.startswith(FILTER):
+        condition = segment[len(FILTER) : -1]
         if is_unclosed(segment) or not segment.endswith(")"):
             raise BadSyntax("the /$filter segment has unbalanced parentheses", target="$filter")
-        return replace(address, filters=(*address.filters, segment[len(FILTER) : -1]))
+        if not condition.strip():
+            raise BadSyntax("the /$filter segment has no condition", target="$filter")
+        return replace(address, filters=(*address.filters, condition))
     if segment.startswith("$") or address.filters:
         raise beyond(address, segment)
-    return enter_entity(address, read_key_segment(segment, address.dataset, walker.aliases))
+    more = islice(walker.following, len(address.dataset.key) - 1)
+    key = read_key_segments((segment, *more), address.dataset, walker.aliases)
+    return enter_entity(address, key)
 
 
 def step_into_property(address: Address, segment: str) -> Address:

@@ -35,7 +35,7 @@ from app.odata.delta import (
     refuse_delta,
     split_tracked,
 )
-from app.odata.entities import bind_place, read_entity, read_property, read_reference
+from app.odata.entities import LIST_OPTIONS, bind_place, read_entity, read_property, read_reference
 from app.odata.options import (
     SYSTEM,
     Options,
@@ -81,7 +81,8 @@ def read_address(asker: Asker, address: Address) -> Reading:
 
     Raises: every error of the planner, of the pages and of the options
     """
-    refuse_options(asker.query, ALLOWED[address.kind], address.kind.spoken)
+    allowed = LIST_OPTIONS if address.is_list else ALLOWED[address.kind]
+    refuse_options(asker.query, allowed, address.kind.spoken)
     if address.kind is Kind.ALL:
         return read_everything(asker)
     if address.field is not None:
@@ -91,6 +92,8 @@ def read_address(asker: Asker, address: Address) -> Reading:
     options = read_options(asker.query, address.dataset, feed=asker.feed, limits=asker.settings)
     if options.delta:
         refuse_delta(asker, address, options)
+        # What became null is told (Protocol 4.01, 8.2.8.6).
+        asker = replace(asker, wishes=replace(asker.wishes, omit_nulls=False))
     if address.kind is Kind.ENTITY:
         return grant_wishes(asker, read_entity(asker, address, options))
     where = bind_place(asker, address, "" if options.apply else options.where)
@@ -169,7 +172,7 @@ def write_rows(
         rows = list_references(answer.rows_json)
         context = f"{asker.feed.root}/$metadata#Collection($ref)"
     else:
-        rows = dress_rows(answer.rows_json, asker.dress(address.dataset, selection))
+        rows = dress_rows(answer.rows_json, asker.dress(address.dataset, selection, answer.plan))
         shown = selection.shown(asker.version) or tell_added(answer.plan, address.dataset)
         context = set_context(asker.feed, address.dataset, shown)
     return write_page(
@@ -192,7 +195,7 @@ def read_transformed(asker: Asker, address: Address, *, options: Options, where:
         return unchanged_reading(answer)
     context = set_context(asker.feed, address.dataset, tell_columns(plan))
     body = write_page(
-        dress_transformed(answer.rows_json, plan, asker.dress(address.dataset, Selection())),
+        dress_transformed(answer.rows_json, plan, asker.dress(address.dataset, Selection(), plan)),
         asker.envelope(context, answer.freshness),
         count=answer.total if options.count else None,
         next_link=link_next(asker, answer),
@@ -224,6 +227,7 @@ def page_request(
         as_of=options.as_of,
         revision=options.revision,
         demand=asker.demand,
+        tell_type=asker.tell_type,
         **others,
     )
 

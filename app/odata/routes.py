@@ -12,6 +12,7 @@ from email.utils import format_datetime
 from functools import lru_cache, partial
 from time import thread_time
 from typing import Any
+from urllib.parse import urlsplit
 
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -56,8 +57,7 @@ from app.odata.writer import write_service
 from app.query.demand import Demand
 from app.store.engine import Store
 
-XML_TYPE = "application/xml;charset=utf-8"
-CSDL_TYPE = "application/json;charset=utf-8"
+XML_TYPE, CSDL_TYPE = "application/xml", "application/json"
 NOT_CACHED = {"Cache-Control": "private, no-cache", "Vary": VARY}
 BATCH, QUERY, ENTITY = "$batch", "$query", "$entity"
 # Threads of our own: the way there and back is half as long as by the framework's.
@@ -224,12 +224,13 @@ def route_call(front: Front, call: Call, version: str) -> Response:
     if call.method == "OPTIONS":
         allowed = {"Allow": ", ".join(methods_of(call.path)), "Cache-Control": "no-store"}
         return Response(status_code=204, headers=allowed)
+    check_headers(call)
     principal = call.identify()
     run = partial(answer_call, front)
+    feed = front.see(principal.scopes)
     if call.path == BATCH:
         known = replace(call, identify=lambda: principal)
-        return answer_batch(known, run, settings=front.settings, version=version)
-    feed = front.see(principal.scopes)
+        return answer_batch(known, run, settings=front.settings, version=version, root=feed.root)
     if call.path.startswith(f"{MONITOR}/"):
         return answer_monitor(front.desk, call, principal, root=feed.root, run=run)
     if call.path.split("/")[-1] == QUERY:
@@ -269,6 +270,22 @@ def check_method(call: Call) -> None:
             f"{call.path.split('/')[-1]} is posted to", headers={"Allow": ", ".join(known)}
         )
     raise method_error(known)
+
+
+def check_headers(call: Call) -> None:
+    """Refuse headers that ask for what cannot be kept.
+
+    Raises: PreconditionFailed, BadOption
+    Source: OData Protocol 4.01, 8.1.5 and 8.2.6
+    """
+    if call.header("isolation") or call.header("odata-isolation"):
+        raise PreconditionFailed("isolation over several requests is not supported")
+    written_in = call.header("odata-version").strip()
+    if call.body and written_in not in {"", "4.0", "4.01"}:
+        raise BadOption(
+            f"a body of OData-Version {written_in[:100]!r} is not read; it may be 4.0 or 4.01",
+            target="OData-Version",
+        )
 
 
 def unfold_query(call: Call) -> Call:
@@ -322,12 +339,10 @@ def answer_data(
 ) -> Response:
     """The response to a question about data."""
     check_length(call, front.settings)
-    if call.header("isolation") or call.header("odata-isolation"):
-        raise PreconditionFailed("isolation over several requests is not supported")
     if wishes.is_strict:
         refuse_strangers(query)
     feed = front.see(principal.scopes)
-    if call.path == ENTITY:
+    if call.path.partition("/")[0] == ENTITY:
         call, query = resolve_entity_id(call, query, feed)
     address = read_path(call.path, feed, aliases=query.aliases)
     style = choose_data_style(call, query, address)
@@ -406,18 +421,19 @@ def choose_data_style(call: Call, query: QueryString, address: Address) -> Style
 
 
 def resolve_entity_id(call: Call, query: QueryString, feed: Feed) -> tuple[Call, QueryString]:
-    """The request for the entity that `$entity?$id=` names.
+    """The request for the entity that `$entity?$id=` names; a cast may stand behind `$entity`.
 
     Raises: BadOption
     Source: OData URL Conventions 4.01, 4.10
     """
     entity_id = query.system.get("id", "")
-    local = entity_id.removeprefix(feed.root).lstrip("/")
+    local = entity_id.removeprefix(feed.root).removeprefix(urlsplit(feed.root).path).lstrip("/")
     if not local or "://" in local or local.startswith("$"):
         raise BadOption("$entity needs the id of an entity of this service", target="$id")
     system = {name: text for name, text in query.system.items() if name != "id"}
     pairs = tuple(pair for pair in query.pairs if pair[0] != "id")
-    return replace(call, path=local), replace(query, system=system, pairs=pairs)
+    path = f"{local}{call.path.removeprefix(ENTITY)}"
+    return replace(call, path=path), replace(query, system=system, pairs=pairs)
 
 
 def answer_reading(reading: Reading, asker: Asker) -> Response:
@@ -426,11 +442,11 @@ def answer_reading(reading: Reading, asker: Asker) -> Response:
     Raises: PreconditionFailed
     """
     headers = join_headers(freshness_headers(reading.freshness), reading.headers)
+    wanted = asker.call.header("if-match")
+    if wanted.strip() not in {"", "*"} and not matches_tag(wanted, reading.etag):
+        raise PreconditionFailed("the data is no longer what If-Match names")
     if reading.etag:
         headers["ETag"] = reading.etag
-        wanted = asker.call.header("if-match")
-        if wanted and not matches_tag(wanted, reading.etag):
-            raise PreconditionFailed("the data is no longer what If-Match names")
         known = asker.call.header("if-none-match")
         if reading.is_unchanged or (known and matches_tag(known, reading.etag)):
             return Response(status_code=304, headers=headers)

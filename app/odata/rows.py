@@ -13,9 +13,13 @@ from typing import Any
 import orjson
 
 from app.catalog.fields import Dataset, Field, Type
-from app.odata.feed import NAMESPACE, Feed
+from app.odata.feed import NAMESPACE, Feed, find_navigation
 from app.odata.formats import Style
 from app.odata.selection import Selection
+from app.query.measuring import COUNTED
+from app.query.plan import Shape
+from app.query.request import TYPE_ENDING
+from app.query.streams import Expansion
 
 ID = "@odata.id"
 # Types a reader of JSON cannot tell by the value (OData JSON Format 4.01, 4.6.3).
@@ -36,6 +40,8 @@ class Dress:
     """How rows of one set are to be written.
 
     selection: what they hold; their nested rows are dressed by what is within it
+    added: columns that the question makes
+    expansions: where those of nested rows are
     """
 
     feed: Feed
@@ -43,12 +49,26 @@ class Dress:
     selection: Selection
     style: Style
     omit_nulls: bool = False
+    added: tuple[Field, ...] = ()
+    expansions: tuple[Expansion, ...] = ()
 
     @property
     def is_plain(self) -> bool:
         """Can rows go out as the database writes them?"""
         as_written = self.style.level != "full" and not self.style.numbers_as_text
         return as_written and not self.omit_nulls and self.selection.is_plain
+
+    def over(self, shape: Shape | Expansion) -> "Dress":
+        """The same for rows of this shape, with the columns that it adds to those of the set."""
+        added = (f for f in shape.fields if "@" not in f.name and not self.dataset.field(f.name))
+        return replace(self, added=tuple(added), expansions=shape.expansions)
+
+    def within(self, name: str) -> "Dress":
+        """How the rows behind a navigation are to be written."""
+        selection, target = self.selection.inner[name], find_navigation(self.dataset, name)
+        inner = Dress(self.feed, self.feed.target(target), selection, self.style, self.omit_nulls)
+        found = next((one for one in self.expansions if one.navigation.name == name), None)
+        return inner if found is None else inner.over(found)
 
     @property
     def type_name(self) -> str:
@@ -91,14 +111,15 @@ def dress_row(row: Mapping[str, Any], dress: Dress) -> dict[str, Any]:
     told: dict[str, Any] = {}
     if is_full:
         told["@odata.type"] = f"#{dress.type_name}"
+    if is_full and dress.dataset.singleton:
+        told[ID] = dress.dataset.name
     if ID in row and (is_full or not has_key(row, dress.dataset)) and dress.style.level != "none":
         told[ID] = row[ID]
-    for field in dress.dataset.fields:
+    fields = (*dress.dataset.fields, *dress.added)
+    for field in fields:
         if field.name in row:
             told |= dress_count(field.name, row, dress)
             told |= dress_value(field, row[field.name], dress)
-    known = {field.name for field in dress.dataset.fields} | dress.selection.inner.keys() | {ID}
-    told |= {name: row[name] for name in row if name not in known and "@" not in name}
     for name in navigations_told(dress) if is_full else dress.selection.inner:
         told |= dress_navigation(name, row, dress)
     return told
@@ -114,16 +135,22 @@ def dress_value(field: Field, value: Any, dress: Dress) -> dict[str, Any]:
     if value is None:
         return {} if dress.omit_nulls else {field.name: None}
     told: dict[str, Any] = {}
-    if dress.style.level == "full":
-        if field.type is Type.ENUM and field.enumeration is not None:
-            told[f"{field.name}@odata.type"] = f"#{NAMESPACE}.{field.enumeration.name}"
-        elif field.type in TYPES_TOLD:
-            told[f"{field.name}@odata.type"] = TYPES_TOLD[field.type]
+    if kind := name_type(field) if dress.style.level == "full" else field.told:
+        told[f"{field.name}{TYPE_ENDING}"] = kind
     if field.type is Type.OPEN:
         return told | {field.name: dress_object(value, field, dress)}
     if field.type is Type.INT and dress.style.numbers_as_text:
         value = str(value)
     return told | {field.name: value}
+
+
+def name_type(field: Field) -> str:
+    """The type of a property as it is told, where a reader cannot know it by the value."""
+    if field.type is Type.ENUM and field.enumeration is not None:
+        return f"#{NAMESPACE}.{field.enumeration.name}"
+    if field.type is Type.INT and field.unit == COUNTED:
+        return "#Decimal"
+    return TYPES_TOLD.get(field.type, "")
 
 
 def dress_object(value: dict[str, Any], field: Field, dress: Dress) -> dict[str, Any]:
@@ -164,14 +191,12 @@ def dress_navigation(name: str, row: Mapping[str, Any], dress: Dress) -> dict[st
         told[f"{name}@odata.associationLink"] = f"{row[ID]}/{name}/$ref"
         told[f"{name}@odata.navigationLink"] = f"{row[ID]}/{name}"
     told |= dress_count(name, row, dress)
-    selection = dress.selection.inner.get(name)
-    navigation = dress.dataset.navigation(name)
-    if selection is None or navigation is None or name in dress.selection.counts:
+    if name not in dress.selection.inner or name in dress.selection.counts:
         return told
     found = row.get(name)
     if found is None:
         return told if dress.omit_nulls else told | {name: None}
-    inner = replace(dress, dataset=dress.feed.target(navigation), selection=selection)
+    inner = dress.within(name)
     is_reference = name in dress.selection.references
     rows = found if isinstance(found, list) else [found]
     dressed = [{ID: one[ID]} if is_reference else dress_row(one, inner) for one in rows]

@@ -10,11 +10,13 @@ from functools import lru_cache
 from app.base.config import Settings
 from app.base.errors import BadOption, NotSupported, TooComplex
 from app.catalog.fields import Dataset, Navigation, Type
-from app.odata.feed import Feed, find_navigation
+from app.odata.feed import NAMESPACE, Feed, find_navigation
 from app.query.request import Expand
 from app.query.selections import Item, parse_expand, parse_select
 
 EXPANDED_ROW = frozenset({"select", "expand", "levels", "compute"})
+# Qualified names in $select are those of functions and actions; what rows have none of is ignored.
+OPERATIONS = f"{NAMESPACE}."
 EXPANDED_ROWS = EXPANDED_ROW | {"filter", "search", "orderby", "top", "skip", "count"}
 
 
@@ -97,8 +99,10 @@ def _read_place(select: str | None, expand: str | None, place: _Place) -> Select
     selection = Selection()
     if select is not None:
         selection = _read_select(select, place)
-    for item in parse_expand(expand) if expand is not None else ():
-        for one in _all_of(item, place):
+    items = parse_expand(expand) if expand is not None else ()
+    named = {item.path[0] for item in items}
+    for item in items:
+        for one in _all_of(item, named, place):
             selection = _add_expand(selection, one, place)
     return selection
 
@@ -115,16 +119,21 @@ def _read_select(text: str, place: _Place) -> Selection:
     for item in items:
         name = item.path[0]
         inside = _member_of(item, place)
-        if inside:
-            members.setdefault(name, []).extend(inside)
-        elif name in names:
+        if not inside:
             members.pop(name, None)
+        elif name in members or name not in names:
+            members.setdefault(name, []).extend(inside)
         column = _column_of(item, place)
         if names.setdefault(name, column) != column:
             raise BadOption(f"$select names {name} more than once", target="$select")
     dataset = place.dataset
-    columns = tuple(names[name] for name in names if dataset.navigation(name) is None)
+    columns = tuple(
+        names[name]
+        for name in names
+        if dataset.navigation(name) is None and not name.startswith(OPERATIONS)
+    )
     if "*" in names:
+        members = {}
         fields = [f.name for f in dataset.fields]
         chosen = {name: column for name, column in names.items() if name != column}
         columns = tuple(chosen.get(name, name) for name in fields) if chosen else ()
@@ -151,7 +160,7 @@ def _spell_option(name: str, text: str) -> str:
 
 
 def _member_of(item: Item, place: _Place) -> tuple[str, ...]:
-    """The names within an open object that an item selects; none for a whole column.
+    """The names within an open object that an item selects; none for all of a column.
 
     Raises: NotSupported
     """
@@ -159,9 +168,10 @@ def _member_of(item: Item, place: _Place) -> tuple[str, ...]:
     is_open = found is not None and found.type is Type.OPEN
     nested = dict(item.options)
     if is_open and len(item.path) == 2 and not nested and not item.parameters:
-        return (item.path[1],)
+        return () if item.path[1] == "*" else (item.path[1],)
     if is_open and len(item.path) == 1 and set(nested) == {"select"}:
-        return tuple(one.path[0] for one in parse_select(nested["select"]))
+        inside = tuple(one.path[0] for one in parse_select(nested["select"]))
+        return () if "*" in inside else inside
     if _is_list(item, place) and not item.parameters:
         return ()
     if len(item.path) > 1 or nested or item.parameters or "@" in item.path[0]:
@@ -176,11 +186,30 @@ def _member_of(item: Item, place: _Place) -> tuple[str, ...]:
 # $expand
 
 
-def _all_of(item: Item, place: _Place) -> tuple[Item, ...]:
-    """The item itself; for `*`, one for each navigation."""
+def _all_of(item: Item, named: set[str], place: _Place) -> tuple[Item, ...]:
+    """The item itself; for `*`, one for each navigation that no item names, as deep as is asked.
+
+    Source: OData URL Conventions 4.01, section 5.1.3
+    """
     if item.path != ("*",):
         return (item,)
-    return tuple(replace(item, path=(way.name,)) for way in place.dataset.navigations)
+    levels = _levels_in(dict(item.options), place)
+    below = (("expand", f"*($levels={levels - 1})"),) if levels > 1 else ()
+    ways = (way.name for way in place.dataset.navigations if way.name not in named)
+    return tuple(replace(item, path=(way,), options=below) for way in ways)
+
+
+def _levels_in(nested: Mapping[str, str], place: _Place) -> int:
+    """How deep `$levels` expands at a place; 1 without it.
+
+    Raises: TooComplex
+    """
+    most = place.most_levels - place.depth
+    asked = nested.get("levels", "1").strip().lower()
+    levels = most if asked == "max" else int(asked)
+    if levels > most:
+        raise TooComplex(f"$levels may be {most} here", target="$levels")
+    return levels
 
 
 def _add_expand(selection: Selection, item: Item, place: _Place) -> Selection:
@@ -194,7 +223,7 @@ def _add_expand(selection: Selection, item: Item, place: _Place) -> Selection:
     nested = _nested_options(item, navigation)
     target = place.feed.target(navigation)
     below = replace(place, dataset=target, depth=place.depth + 1)
-    spelled = _with_levels(nested, navigation, below)
+    spelled = _with_levels(nested, navigation, place)
     inner = _read_place(spelled.get("select"), spelled.get("expand"), below)
     if item.ending:
         inner = Selection(target.key)
@@ -244,7 +273,7 @@ def _nested_options(item: Item, navigation: Navigation) -> dict[str, str]:
 
 
 def _with_levels(
-    nested: Mapping[str, str], navigation: Navigation, below: _Place
+    nested: Mapping[str, str], navigation: Navigation, place: _Place
 ) -> dict[str, str]:
     """`$levels` spelled out: the navigation expanded again in itself, as deep as is asked.
 
@@ -253,13 +282,9 @@ def _with_levels(
     options = {name: text for name, text in nested.items() if name != "levels"}
     if "levels" not in nested:
         return options
-    if navigation.target != below.dataset.name or below.dataset.navigation(navigation.name) is None:
+    if navigation.target != place.dataset.name:
         raise BadOption(f"$levels needs a way from a set to itself, not {navigation.name}")
-    most = below.most_levels - below.depth + 1
-    asked = nested["levels"].strip().lower()
-    levels = most if asked == "max" else int(asked)
-    if levels > most:
-        raise TooComplex(f"$levels may be {most} here", target="$levels")
+    levels = _levels_in(nested, place)
     if levels > 1:
         again = ";".join(_spell_option(name, text) for name, text in options.items())
         more = f"$levels={levels - 1}"

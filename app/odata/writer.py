@@ -65,16 +65,23 @@ def write_page(
 
 
 def write_entity(row: bytes, envelope: Envelope) -> bytes:
-    """One entity, given as the JSON text of an object (JSON Format 4.01, 6)."""
-    head = envelope.head()
-    if not head or row == b"{}":
-        return dump(head) if head else row
-    return b"%b,%b" % (dump(head)[:-1], row[1:])
+    """One entity, given as the JSON text of an object (JSON Format 4.01, 6).
+
+    Nothing stands between its context and its type, as readers of streams expect (4.4).
+    """
+    verdict = envelope.head()
+    first = {name: verdict.pop(name) for name in ("@odata.context",) if name in verdict}
+    members = (one[1:-1] for one in (dump(first), row, dump(verdict)))
+    return b"{%b}" % b",".join(filter(None, members))
 
 
-def write_property(value: Any, envelope: Envelope) -> bytes:
-    """One property; an object's members stand beside its context (JSON Format 4.01, 11)."""
-    return dump(envelope.head() | (value if isinstance(value, dict) else {"value": value}))
+def write_property(value: Any, envelope: Envelope, about: dict[str, Any]) -> bytes:
+    """One property; an object's members stand beside its context (JSON Format 4.01, 11).
+
+    about: its type or count, where they are to be told
+    """
+    told = value if isinstance(value, dict) else {"value": value}
+    return write_entity(dump(about | told), envelope)
 
 
 def write_raw_value(value: Any) -> bytes:

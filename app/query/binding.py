@@ -3,6 +3,7 @@
 A field the caller may not see is a field that does not exist.
 """
 
+import re
 from typing import NoReturn
 
 from app.base.errors import BadOption, BadSyntax, NotSupported, TooComplex, TypeMismatch
@@ -67,6 +68,11 @@ _NOT_OFFERED = {
     "geo.intersects": "geo.intersects",
     "geo.length": "geo.length",
 }
+# Functions whose result depends on the zone a moment is written in.
+_OF_ZONE = frozenset(
+    {"date", "day", "hour", "minute", "month", "time", "totaloffsetminutes", "year"}
+)
+_IN_UTC = re.compile(r"(?:Z|[+-]00:00|T[^+-]*)\Z", re.IGNORECASE)
 _NO_VALUES = {
     Annotation: "annotations in expressions are",
     Invoked: "functions and keys within a path are",
@@ -100,7 +106,7 @@ class Binder(Names):
             case EnumText():
                 return read_word(node.enumeration, node.text)
             case ast.List():
-                raise TypeMismatch("a list may stand only after 'in'")
+                raise NotSupported("a list may stand only after 'in'")
             case ast.NamedParam():
                 raise BadSyntax(f"the argument {node.name.name[:40]!r} is named; none here is")
         return self.bind_compound(node)
@@ -146,7 +152,7 @@ class Binder(Names):
             if left.type is not Type.ENUM:
                 raise TypeMismatch(f"{tell_type(left)}; 'has' takes a word of a closed list")
             # No list here has flags: a row has the one word it holds.
-            return compare_values("eq", left, right)
+            return NULL if right.type is Type.NULL else compare_values("eq", left, right)
         return compare_values(_COMPARISONS[type(node.comparator)], left, right)
 
     def bind_in(self, node: Node) -> Expr:
@@ -158,6 +164,8 @@ class Binder(Names):
         if isinstance(right, Alias):
             found = self.find_alias(right)
             right = found if isinstance(found, ast.List) else ast.List([found])
+        if not isinstance(right, ast.List | ast.Identifier | ast.Attribute | Filtered | Invoked):
+            raise TypeMismatch("'in' takes a list in parentheses or brackets, or a path to one")
         if not isinstance(right, ast.List):
             rows = self.bind_rows(right)
             element = self.element_of(rows)
@@ -167,20 +175,7 @@ class Binder(Names):
             raise TooComplex(
                 f"the list after 'in' has {len(right.val)} members; the limit in_members is {limit}"
             )
-        return find_among(left, [self.bind_member(member) for member in right.val])
-
-    def bind_member(self, node: Node) -> Expr:
-        """Bind one member of a list: a value."""
-        if isinstance(node, Alias | EnumText):
-            return self.bind(node)
-        if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
-            return negate(read_literal(node.operand))
-        if isinstance(node, ast.Identifier | ast.Attribute):
-            raise TypeMismatch(
-                "the list after 'in' holds a name, not a value",
-                hint="A text is written in single quotes.",
-            )
-        return read_literal(node)
+        return find_among(left, [self.bind(member) for member in right.val])
 
     def bind_unary(self, node: Node) -> Expr:
         """Bind `not` and the minus."""
@@ -202,12 +197,27 @@ class Binder(Names):
         row = function_named(name)
         if row is None:
             _refuse_function(name)
+        if row.name in _OF_ZONE:
+            self.check_zone(row.name, node.args)
         result = call_function(row, [self.bind(argument) for argument in node.args])
         if result == NULL or row.sql is not None:
             return result
         if row.name == "now":
             return AsOf(Type.TIME)
         return EARLIEST if row.name == "mindatetime" else LATEST
+
+    def check_zone(self, function: str, arguments: list[Node]) -> None:
+        """Refuse a moment written in another zone: it is kept in UTC, where it reads differently.
+
+        Source: OData URL Conventions 4.01, section 5.1.1.8
+        """
+        for argument in arguments:
+            node = self.find_alias(argument) if isinstance(argument, Alias) else argument
+            if isinstance(node, ast.DateTime) and not _IN_UTC.search(node.val):
+                raise TypeMismatch(
+                    f"{function} reads moments in UTC; {node.val[:40]} is in another zone",
+                    hint="Write the moment in UTC, with Z at its end.",
+                )
 
     def bind_case(self, node: Node) -> Expr:
         """Bind `case`; a condition that is null is not met."""

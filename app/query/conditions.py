@@ -137,7 +137,7 @@ def _write_reckoned(expr: Expr, frame: DatasetFrame) -> ColumnElement[Any]:
         case Arithmetic():
             return _write_arithmetic(expr, frame)
         case Negate():
-            return -write_value(expr.term, frame)
+            return _write_negated(expr, frame)
         case Call():
             return _write_call(expr, frame)
         case Case():
@@ -240,6 +240,14 @@ def _write_arithmetic(expr: Arithmetic, frame: DatasetFrame) -> ColumnElement[An
         return scale_span(expr.operator, span, number)
     whole = first is Type.INT and second is Type.INT
     return write_arithmetic(expr.operator, left, right, whole=whole)
+
+
+def _write_negated(expr: Negate, frame: DatasetFrame) -> ColumnElement[Any]:
+    value = write_value(expr.term, frame)
+    if expr.type is not Type.INT:
+        return -value
+    # The least whole number of 64 bits has no opposite among them.
+    return write_arithmetic("sub", literal_column("0", BigInteger()), value, whole=True)
 
 
 def _write_case(expr: Case, frame: DatasetFrame) -> ColumnElement[Any]:

@@ -36,13 +36,15 @@ def _make_expansion(
         )
     _check_rows(navigation, expand)
     question = question.with_aliases(expand.aliases)
+    if not expand.is_way:
+        question = question.with_it(dataset, navigation)
     target = question.allowed_dataset(navigation.target)
-    target = question.with_computed(target, expand.compute)
+    origin, target = target, question.with_computed(target, expand.compute)
     fields = question.selected_fields(target, expand.select)
     return Expansion(
         navigation,
         target,
-        fields,
+        question.tell_types(fields, origin),
         make_expansions(question, target, expand.expand, depth=depth + 1),
         where=question.bind_rows(target, expand.where, expand.search),
         order=question.bind_total_order(target, expand.order) if navigation.many else (),
@@ -50,6 +52,7 @@ def _make_expansion(
         skip=expand.skip,
         count_name=expand.count_name,
         computed=question.computed_in(target, fields),
+        it=None if question.it is None else question.it.dataset,
     )
 
 

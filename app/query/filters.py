@@ -9,9 +9,9 @@ from app.base.config import Settings
 from app.base.errors import NotSupported, TooComplex, TypeMismatch
 from app.catalog.fields import Dataset, Type
 from app.query.binding import Binder
-from app.query.expr import Expr, Literal
+from app.query.expr import Expr, Rows
 from app.query.grammar import parse_compute, parse_orderby
-from app.query.kinds import FALSE, check_condition, tell_type
+from app.query.kinds import FALSE, check_condition, refuse_infinite, refuse_word, tell_type
 
 _NONE: Mapping[str, int] = {}
 
@@ -25,16 +25,18 @@ def bind_filter(
     aliases: Mapping[str, str],
     resolve: Callable[[str], Dataset],
     weights: Mapping[str, int] = _NONE,
+    it: Rows | None = None,
 ) -> Expr:
     """Read a condition over the rows of a dataset.
 
     resolve: the dataset of this name, for navigations
     weights: how many nodes each computed field stands for
+    it: what `$it` means, where that is not the row itself
     Raises: BadSyntax, TooComplex, UnknownField, TypeMismatch, BadOption, NotSupported
     Source: OData URL Conventions 4.01, section 5.1.2
     """
     binder = Binder(
-        dataset, settings, scopes=scopes, aliases=aliases, resolve=resolve, weights=weights
+        dataset, settings, scopes=scopes, aliases=aliases, resolve=resolve, weights=weights, it=it
     )
     condition = check_condition(binder.bind(binder.parse(text)), "a filter")
     return FALSE if condition.type is Type.NULL else condition
@@ -49,6 +51,7 @@ def bind_order(
     aliases: Mapping[str, str],
     resolve: Callable[[str], Dataset],
     weights: Mapping[str, int] = _NONE,
+    it: Rows | None = None,
 ) -> tuple[tuple[Expr, bool], ...]:
     """Read `$orderby`: what to sort by, in order, each with whether it descends.
 
@@ -56,7 +59,7 @@ def bind_order(
     Source: OData URL Conventions 4.01, section 5.1.5
     """
     binder = Binder(
-        dataset, settings, scopes=scopes, aliases=aliases, resolve=resolve, weights=weights
+        dataset, settings, scopes=scopes, aliases=aliases, resolve=resolve, weights=weights, it=it
     )
     binder.check_length(text)
     items = parse_orderby(text, settings.limit_filter_depth)
@@ -80,6 +83,7 @@ def bind_compute(
     aliases: Mapping[str, str],
     resolve: Callable[[str], Dataset],
     weights: Mapping[str, int] = _NONE,
+    it: Rows | None = None,
 ) -> tuple[tuple[str, Expr, int], ...]:
     """Read `$compute`: each name with its expression and how many nodes that has.
 
@@ -87,7 +91,7 @@ def bind_compute(
     Source: OData URL Conventions 4.01, section 5.1.8
     """
     binder = Binder(
-        dataset, settings, scopes=scopes, aliases=aliases, resolve=resolve, weights=weights
+        dataset, settings, scopes=scopes, aliases=aliases, resolve=resolve, weights=weights, it=it
     )
     binder.check_length(text)
     items = parse_compute(text, settings.limit_filter_depth)
@@ -134,17 +138,18 @@ def check_column(expr: Expr, name: str) -> Expr:
 
 
 def check_value(expr: Expr, otherwise: str) -> Expr:
-    """An expression with one value that can be compared.
+    """An expression with one finite value that can be compared.
 
     otherwise: what cannot be done with others
     Raises: TypeMismatch, NotSupported
     """
     if expr.type in {Type.OPEN, Type.TEXTS}:
         raise NotSupported(f"{tell_type(expr)}; {otherwise}")
+    refuse_infinite(expr)
     return _check_scalar(expr)
 
 
 def _check_scalar(expr: Expr) -> Expr:
-    if isinstance(expr, Literal) and isinstance(expr.value, tuple):
-        raise TypeMismatch(f"{expr.value[0][:40]}'...' stands beside no field of such words")
+    refuse_word(expr)
+    refuse_infinite(expr)
     return expr

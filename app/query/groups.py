@@ -232,6 +232,26 @@ def make_measure(question: Question, dataset: Dataset, name: str) -> Iterable[Ou
     yield Output(column, numerator=measure.numerator, denominator=measure.denominator)
 
 
+def type_of_measure(dataset: Dataset, measure: Measure) -> Type:
+    """The type of a measure's values."""
+    if measure.numerator is not None:
+        return Type.NUMBER
+    row = aggregate_named(measure.function or "count")
+    if row is None:
+        raise LookupError(measure.function)
+    known = (*dataset.fields, *dataset.measured)
+    return row.result or next(field.type for field in known if field.name == measure.field)
+
+
+def is_misnamed(dataset: Dataset, name: str, kind: Type | None) -> bool:
+    """Is a number called like a column of another type, which must keep its name to itself?
+
+    Source: OData Extension for Data Aggregation 4.0, sections 3.1.1 and 5.2
+    """
+    field = dataset.field(name)
+    return field is not None and field.type is not kind
+
+
 def _plain_output(question: Question, dataset: Dataset, measure: Measure) -> Output:
     """A measure that is no ratio: an aggregate of its own name."""
     aggregate = Aggregate(

@@ -5,11 +5,13 @@ Nulls, NaN and words of closed lists are settled here, so that the SQL need not 
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from difflib import get_close_matches
 from math import isfinite, isnan
 from typing import NoReturn
 
+from app.base.clock import format_time
 from app.base.errors import NotSupported, TypeMismatch
 from app.catalog.fields import Enumeration, Type
 from app.catalog.functions import Function
@@ -17,6 +19,7 @@ from app.query.expr import (
     Among,
     Arithmetic,
     AsOf,
+    Both,
     Call,
     Case,
     Cast,
@@ -28,7 +31,7 @@ from app.query.expr import (
     Literal,
     Negate,
 )
-from app.query.literals import read_as, read_span
+from app.query.literals import read_as, read_integer, read_span
 
 FALSE = Literal(Type.BOOL, False)
 TRUE = Literal(Type.BOOL, True)
@@ -71,9 +74,24 @@ def tell_expression(expr: Expr) -> str:
         case CountOf():
             return "$count"
         case Literal():
-            text = repr(expr.value) if isinstance(expr.value, str) else str(expr.value)
+            text = _tell_literal(expr)
             return text if len(text) <= 40 else f"{text[:37]}..."
     return "the expression"
+
+
+def _tell_literal(literal: Literal) -> str:
+    match literal.value:
+        case None:
+            return "null"
+        case str() as text:
+            return repr(text)
+        case name, text:
+            return f"{name}'{text}'"
+        case datetime() as moment:
+            return format_time(moment)
+        case int() as micros if literal.type is Type.SPAN:
+            return f"duration'{'-' * (micros < 0)}PT{Decimal(abs(micros)) / 1_000_000:f}S'"
+    return str(literal.value)
 
 
 def tell_type(expr: Expr) -> str:
@@ -91,6 +109,8 @@ def compare_values(operator: str, left: Expr, right: Expr) -> Expr:
     Source: OData URL Conventions 4.01, section 5.1.1.1
     """
     left, right = fit_word(left, right), fit_word(right, left)
+    refuse_word(left)
+    refuse_word(right)
     if Type.NULL in {left.type, right.type}:
         equality = operator in {"eq", "ne"}
         return Compare(Type.BOOL, operator, left, right) if equality else FALSE
@@ -114,15 +134,15 @@ _LEAST, _MOST = Decimal(-(2**63)), Decimal(2**63 - 1)
 
 
 def _is_decimal(expr: Expr) -> bool:
-    return (
-        isinstance(expr, Literal) and expr.type is Type.NUMBER and isfinite(expr.value)
-    ) and not isinstance(expr.value, bool)
+    return isinstance(expr, Literal) and expr.type is Type.NUMBER and isfinite(expr.value)
 
 
 def _compare_whole(operator: str, left: Expr, right: Expr) -> Expr:
     """A whole number beside a decimal constant, compared exactly: as two whole numbers."""
     value = Decimal(right.value) if isinstance(right, Literal) else Decimal(0)
-    if operator in {"eq", "ne"} and (value % 1 or not _LEAST <= value <= _MOST):
+    # Beyond 64 bits it may have more digits than a remainder is reckoned with.
+    is_within = _LEAST <= value <= _MOST
+    if operator in {"eq", "ne"} and not (is_within and value % 1 == 0):
         return TRUE if operator == "ne" else FALSE
     if value > _MOST:
         operator, value = ("le" if operator in {"lt", "le"} else "gt"), _MOST
@@ -139,20 +159,26 @@ def find_among(left: Expr, members: Sequence[Expr]) -> Expr:
     """Type `in`; an empty list holds nothing.
 
     Raises: TypeMismatch, NotSupported
+    Source: OData URL Conventions 4.01, sections 5.1.1.1.11 and 5.1.1.14.2
     """
-    fitted = []
+    refuse_word(left)
+    fitted, found = [], []
     for member in members:
         if not isinstance(member, Literal):
-            raise TypeMismatch(f"the list after 'in' holds {tell_expression(member)}, not a value")
+            found.append(compare_values("eq", left, member))
+            continue
         word = fit_word(member, left)
-        if word.type is not Type.NULL:
+        refuse_word(word)
+        if Type.NULL not in {left.type, word.type}:
             _check_pair(left, word)
         if left.type is Type.INT and _is_decimal(word):
             same = compare_values("eq", left, word)
             fitted += [same.right] if isinstance(same, Compare) else []
         elif not _is_nan(word):
             fitted.append(word)
-    return Among(Type.BOOL, left, tuple(fitted)) if fitted else FALSE
+    if fitted or not found:
+        found.append(Among(Type.BOOL, left, tuple(fitted)) if fitted else FALSE)
+    return found[0] if len(found) == 1 else Both(Type.BOOL, "or", tuple(found))
 
 
 def fit_word(word: Expr, beside: Expr) -> Expr:
@@ -192,8 +218,6 @@ def _check_pair(left: Expr, right: Expr) -> None:
     for side in (left, right):
         if side.type in {Type.OPEN, Type.TEXTS}:
             raise NotSupported(f"{tell_type(side)}; it can only be compared with null")
-        if isinstance(side, Literal) and isinstance(side.value, tuple):
-            raise TypeMismatch(f"{side.value[0][:40]}'...' stands beside no field of such words")
     if left.type is right.type and _share_words(left, right):
         return
     if {left.type, right.type} <= NUMBERS:
@@ -203,6 +227,15 @@ def _check_pair(left: Expr, right: Expr) -> None:
         hint=_hint_for(left, right),
         target=tell_expression(left) if isinstance(left, Column) else None,
     )
+
+
+def refuse_word(expr: Expr) -> None:
+    """Refuse a word that is still with the name of its list: nothing beside it is of that list.
+
+    Raises: TypeMismatch
+    """
+    if isinstance(expr, Literal) and isinstance(expr.value, tuple):
+        raise TypeMismatch(f"{expr.value[0][:40]}'...' stands beside no field of such words")
 
 
 def _share_words(left: Expr, right: Expr) -> bool:
@@ -247,7 +280,7 @@ def calculate(operator: str, left: Expr, right: Expr) -> Expr:
     for side in (left, right):
         if side.type not in NUMBERS | {Type.NULL}:
             raise TypeMismatch(f"{tell_type(side)}; {operator!r} takes numbers")
-        _refuse_infinite(side)
+        refuse_infinite(side)
     if Type.NULL in {left.type, right.type}:
         return NULL
     whole = left.type is right.type is Type.INT and operator != "divby"
@@ -281,7 +314,7 @@ def _calculate_times(operator: str, left: Expr, right: Expr) -> Expr:
     if Type.NULL in {left.type, right.type}:
         return NULL
     for side in (left, right):
-        _refuse_infinite(side)
+        refuse_infinite(side)
     result = _TIME_RESULTS.get((left.type, operator, right.type))
     if result is None:
         raise TypeMismatch(
@@ -301,8 +334,8 @@ def negate(term: Expr) -> Expr:
     if term.type not in NUMBERS | {Type.SPAN}:
         raise TypeMismatch(f"{tell_type(term)}; a minus takes a number or a duration")
     if isinstance(term, Literal):
-        if term.type is Type.INT and term.value == -(2**63):
-            raise TypeMismatch(f"the whole number {-term.value} is beyond 64 bits")
+        if term.type is Type.INT:
+            return read_integer(str(-term.value))
         return replace(term, value=-term.value)
     if isinstance(term, Negate):
         return term.term
@@ -323,22 +356,32 @@ def call_function(row: Function, arguments: Sequence[Expr]) -> Expr:
         for argument, types in zip(arguments, row.arguments, strict=False)
     ]
     for number, (argument, types) in enumerate(zip(arguments, row.arguments, strict=False), 1):
+        if argument.type in {Type.OPEN, Type.TEXTS}:
+            raise NotSupported(f"{tell_type(argument)}; {row.name} of it is not supported")
         if argument.type not in (*types, Type.NULL):
             phrases = " or ".join(_PHRASES[t] for t in types)
             raise TypeMismatch(
                 f"{tell_type(argument)}; {row.name} takes {phrases} as value {number}"
             )
-        _refuse_infinite(argument)
+        refuse_infinite(argument)
+    # The third is a length; a negative one is a bad request (URL Conventions 4.01, 5.1.1.5.7).
+    for length in arguments[2:]:
+        if isinstance(length, Literal) and length.type is Type.INT and length.value < 0:
+            raise TypeMismatch(f"{row.name} cannot take {length.value} characters")
     if any(argument.type is Type.NULL for argument in arguments):
         return NULL
     return Call(row.result, row.name, tuple(arguments))
 
 
-def _refuse_infinite(expr: Expr) -> None:
-    # The databases disagree on what comes of INF times 0, and on the order of NaN.
+def refuse_infinite(expr: Expr) -> None:
+    """Refuse INF and NaN as values: the databases disagree on what comes of INF times 0, on the
+    order of NaN, and on how they are written.
+
+    Raises: TypeMismatch
+    """
     if isinstance(expr, Literal) and isinstance(expr.value, float) and not isfinite(expr.value):
         name = "NaN" if isnan(expr.value) else "INF"
-        raise TypeMismatch(f"{name} can only be compared, not reckoned with")
+        raise TypeMismatch(f"{name} can only be compared, not reckoned with or shown")
 
 
 # case and cast
@@ -354,8 +397,8 @@ def choose_value(conditions: Sequence[Expr], values: Sequence[Expr]) -> Expr:
         values = [fit_word(value, _SPAN) for value in values]
     kinds = {value.type for value in values} - {Type.NULL}
     for value in values:
-        if isinstance(value, Literal) and isinstance(value.value, tuple):
-            raise TypeMismatch(f"{tell_expression(value)} stands beside no field of such words")
+        refuse_word(value)
+        refuse_infinite(value)
         if value.type in {Type.OPEN, Type.TEXTS}:
             raise NotSupported(f"{tell_type(value)}; 'case' does not give it")
     if not kinds:
@@ -398,9 +441,8 @@ def cast_value(term: Expr, name: str) -> Expr:
     target = _edm_type(name)
     if term.type is Type.NULL:
         return NULL
-    if isinstance(term, Literal) and isinstance(term.value, tuple):
-        raise TypeMismatch(f"{tell_expression(term)} stands beside no field of such words")
-    _refuse_infinite(term)
+    refuse_word(term)
+    refuse_infinite(term)
     least, most = _WHOLE_BOUNDS.get(name, (None, None))
     if term.type is Type.TEXT and target is not Type.TEXT:
         return _cast_text(term, target, least=least, most=most)

@@ -18,7 +18,7 @@ from app.query.frames import DatasetFrame
 from app.query.grammar import parse_orderby
 from app.query.nodes import Node
 from app.query.selections import Item, parse_select
-from app.query.sorting import order_term, sort_term
+from app.query.sorting import Sorted, sort_term, sorted_rows
 from app.store.json_fields import QuotedText, place_of
 from app.store.jsontext import joined_list
 
@@ -123,8 +123,8 @@ def _write_list(chosen: Chosen, frame: DatasetFrame) -> ColumnElement[Any]:
     member: Any = inner.rows[chosen.rows.name]
     order = zip(chosen.order, chosen.descends, strict=True)
     terms = [sort_term(by, inner, descending=descends) for by, descends in order]
-    found = found.add_columns(QuotedText(member).label("j"))
-    found = found.order_by(*(order_term(term) for term in terms), place_of(source))
+    place = Sorted(place_of(source), Type.INT, descending=False, nullable=False)
+    found = sorted_rows(found.add_columns(QuotedText(member).label("j")), [*terms, place])
     if chosen.top is not None or chosen.skip:
         found = found.limit(2**63 - 1 if chosen.top is None else chosen.top).offset(chosen.skip)
     page = found.subquery()

@@ -101,14 +101,13 @@ def read_text(text: str) -> Literal:
 
 
 def read_integer(text: str) -> Literal:
-    """A whole number of 64 bits.
+    """A whole number of 64 bits; beyond them, one with decimals.
 
     Raises: TypeMismatch
+    Source: OData ABNF 4.01, rule decimalValue
     """
     value = int(text) if len(text.lstrip("+-0")) <= 19 else _MOST + 1
-    if not _LEAST <= value <= _MOST:
-        raise TypeMismatch(f"the whole number {text[:24]} is beyond 64 bits")
-    return Literal(Type.INT, value)
+    return Literal(Type.INT, value) if _LEAST <= value <= _MOST else read_number(text)
 
 
 def read_number(text: str) -> Literal:

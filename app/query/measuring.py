@@ -3,15 +3,22 @@
 Source: OData Extension for Data Aggregation 4.0, section 3.2.1
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from app.base.errors import BadOption, NotSupported, TypeMismatch
 from app.catalog.fields import Dataset, Field, Role, Rollup, Type
 from app.catalog.functions import AggregateFunction, aggregate_named
+from app.query.binding import Binder
 from app.query.expr import Column, Expr, own_column
 from app.query.filters import check_value
-from app.query.groups import Output, OutputColumn, make_measure
+from app.query.groups import (
+    Output,
+    OutputColumn,
+    is_misnamed,
+    make_measure,
+    type_of_measure,
+)
 from app.query.nodes import Count, Node, ast
 from app.query.question import Question
 from app.query.rollups import choose_rollup
@@ -73,7 +80,7 @@ class Measuring:
                 self.add_number(found, stage, number)
             else:
                 self.add_measure(found, stage, number)
-        if any(number.once is not None for _, number in found.numbers):
+        if any(number.once for _, number in found.numbers):
             self.reckon_outputs(found)
         plain = [expr.field for expr in group if not expr.path]
         if stage.source is None and len(plain) == len(group) and not found.numbers:
@@ -121,7 +128,9 @@ class Measuring:
     def add_measure(self, found: Measured, stage: Stage, number: Number) -> None:
         """A measure of the set; a ratio brings its two numbers along."""
         name = number.value.name if isinstance(number.value, ast.Identifier) else ""
-        if stage.dataset.field(name) is not None:
+        measure = stage.dataset.measure(name)
+        kind = None if measure is None else type_of_measure(stage.dataset, measure)
+        if is_misnamed(stage.dataset, name, kind):
             raise BadOption(
                 f"{name[:60]!r} needs 'with', a method and 'as' with a name", target="$apply"
             )
@@ -136,11 +145,17 @@ class Measuring:
             last = replace(last, column=replace(last.column, name=number.name))
         known = {output.column.name: output for _, output in found.outputs}
         for output in (*parts, last):
-            if output.column.name not in known or output is last:
-                self.add_output(found, output)
+            # Another number of its name is refused with all names that are there twice.
+            if known.get(output.column.name) != output:
+                told = output.column
+                hides = is_misnamed(stage.dataset, told.name, told.type)
+                self.add_output(found, output, hides=hides)
 
-    def add_output(self, found: Measured, output: Output) -> None:
-        """A number over the set's own fields."""
+    def add_output(self, found: Measured, output: Output, *, hides: bool = False) -> None:
+        """A number over the set's own fields.
+
+        hides: others are reckoned from it, and it is not shown
+        """
         told = output.column
         unit = COUNTED if output.function in {"count", "distinct"} else told.unit
         shown = Field(
@@ -152,7 +167,8 @@ class Measuring:
             unit=unit,
             column=self.question.next_column(),
         )
-        found.shown.append(shown)
+        if not hides:
+            found.shown.append(shown)
         found.outputs += ((shown, output),)
 
     # Numbers of any expression
@@ -203,14 +219,18 @@ class Measuring:
 
     def bind_number(
         self, stage: Stage, node: Node, function: AggregateFunction
-    ) -> tuple[Expr, Expr | None]:
-        """What is aggregated, and the key of the row it belongs to, where that counts once."""
+    ) -> tuple[Expr, tuple[Expr, ...]]:
+        """What is aggregated, and the key of the row it belongs to, where that counts once.
+
+        Source: OData Extension for Data Aggregation 4.0, section 3.2.1.1
+        """
         binder = self.question.binder(stage.dataset)
         binder.check_size(node)
+        refuse_several(binder, node)
         if (key := binder.key_at(node)) is not None:
             if function.name != "distinct":
                 raise TypeMismatch("a related row is no value; it can be counted, countdistinct")
-            return key, None
+            return key, ()
         expr = check_value(binder.bind(node), "it cannot be aggregated")
         if expr.type not in function.takes:
             raise TypeMismatch(
@@ -218,8 +238,18 @@ class Measuring:
                 hint=f"It takes {', '.join(function.takes)}.",
             )
         if not isinstance(node, ast.Attribute) or function.name in _INDIFFERENT:
-            return expr, None
-        return expr, binder.key_at(node.owner)
+            return expr, ()
+        key = binder.key_at(node.owner)
+        if key is not None:
+            return expr, (key,)
+        return expr, tuple(map(own_column, self.fields_beside(expr, stage.dataset)))
+
+    def fields_beside(self, expr: Expr, dataset: Dataset) -> Iterator[Field]:
+        """All that groups know of the related row that a value of theirs, `module/name`, is of."""
+        name = expr.field.name if isinstance(expr, Column) and not expr.path else ""
+        way, slash, _ = name.rpartition("/")
+        if slash and self.origin.navigation(way.partition("/")[0]) is not None:
+            yield from (one for one in dataset.fields if one.name.rpartition("/")[0] == way)
 
     def count_values(self, found: Measured, stage: Stage, number: Number) -> None:
         """`path/$count`: how many related rows, or values, there are."""
@@ -229,10 +259,27 @@ class Measuring:
         binder = self.question.binder(stage.dataset)
         key = binder.key_at(counted.owner)
         if key is None:
+            binder.find_rows(counted.owner)
             raise NotSupported(
                 "$count in aggregate is of ways to one row; counting behind others is not supported"
             )
         self.add_sum(found, number.name, Sum("distinct", key), Type.INT)
+
+
+def refuse_several(binder: Binder, node: Node) -> None:
+    """Refuse a path over a way to several rows.
+
+    Raises: NotSupported
+    """
+    start, names = binder.read_path(node) if isinstance(node, ast.Attribute) else (None, [])
+    dataset = binder.dataset if start is None else start.dataset
+    for name in names:
+        way = dataset.navigation(name)
+        if way is None:
+            return
+        if way.many:
+            raise NotSupported(f"{name!r} leads to several {way.target}; that is not aggregated")
+        dataset = binder.target_of(dataset, way)
 
 
 def function_of(method: str) -> AggregateFunction:

@@ -12,13 +12,14 @@ from app.catalog.datasets.attributes import ATTRIBUTES
 from app.catalog.fields import Dataset, Field, Navigation, Type
 from app.query.expr import Both, Column, Element, Expr, Literal, Rows
 from app.query.grammar import parse_expression
-from app.query.nodes import Node, ast, children_of
+from app.query.nodes import Invoked, Node, ast, children_of
 
 
 class Names:
     """One question's names, limits and what is left of them.
 
     weights: how many nodes each computed field stands for
+    it: what `$it` means, where that is not the question's own row
     """
 
     def __init__(
@@ -30,6 +31,7 @@ class Names:
         aliases: Mapping[str, str],
         resolve: Callable[[str], Dataset],
         weights: Mapping[str, int],
+        it: Rows | None = None,
     ) -> None:
         self.dataset = dataset
         self.settings = settings
@@ -39,7 +41,7 @@ class Names:
         self.weights = weights
         self.nodes = 0
         self.within_alias = False
-        self.variables: dict[str, Rows] = {}
+        self.variables: dict[str, Rows] = {} if it is None else {it.name: it}
         self.bare: Rows | None = None
         self.lambda_depth = 0
         self.rows_count = 0
@@ -154,15 +156,17 @@ class Names:
                 raise NotSupported(f"the type {node.attr[:40]!r} in a path is not supported")
             names.insert(0, node.attr)
             node = node.owner
+        if isinstance(node, Invoked):
+            raise NotSupported("functions and keys within a path are not supported")
         if not isinstance(node, ast.Identifier):
             raise NotSupported("a path may begin with a name only")
-        if node.name == "$it":
-            return None, names
         if node.namespace:
             head = ".".join((*node.namespace, node.name))
             raise NotSupported(f"the type {head[:40]!r} in a path is not supported")
         if node.name in self.variables:
             return self.variables[node.name], names
+        if node.name == "$it":
+            return None, names
         if node.name == "$this":
             return self.bare, names
         if node.name.startswith("$"):

@@ -110,7 +110,7 @@ class Has:
 
 
 def children_of(node: Node) -> list[Node]:
-    """The nodes right below one; members of a list are not counted among them."""
+    """The nodes right below one; of the members of a list, those that have some themselves."""
     match node:
         case ast.Compare() | ast.BinOp():
             return [node.left, node.right]
@@ -132,6 +132,8 @@ def children_of(node: Node) -> list[Node]:
             return [node.owner, *([] if node.condition is None else [node.condition])]
         case Invoked():
             return [node.owner, *node.arguments]
+        case ast.List():
+            return [member for member in node.val if children_of(member)]
         case JsonObject():
             return [value for _, value in node.pairs]
     return []

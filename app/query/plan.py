@@ -76,8 +76,8 @@ class Shape:
 
     @property
     def computed_names(self) -> frozenset[str]:
-        """The names of columns that `$compute` adds to what `$apply` gives."""
-        known = {field.name for field in self.stage.dataset.fields} if self.stage else set[str]()
+        """The names of columns that `$compute` adds to rows of different structures."""
+        known = frozenset[str]().union(*(self.stage.structures if self.stage else ()))
         return frozenset(field.name for field in self.fields) - known
 
     @property
@@ -141,7 +141,7 @@ def make_plan(
     shape = _make_shape(question)
     _check_key(request.key or {})
     if request.revision is not None:
-        _check_past(shape.dataset, shape.expansions)
+        _check_past(question.allowed_dataset(request.dataset), shape.expansions)
     observe(PlanMade(shape.dataset.name, is_new=question.is_new))
     return Plan(
         shape,
@@ -169,7 +169,7 @@ def _make_shape(question: Question) -> Shape:
     dataset = question.allowed_dataset(request.dataset)
     if request.apply:
         return _make_shape_behind(question, dataset)
-    dataset = question.with_computed(dataset, request.compute)
+    origin, dataset = dataset, question.with_computed(dataset, request.compute)
     _check_numbers(request)
     where = _bind_where(question, dataset)
     grouped = bool(request.group or request.aggregates or request.buckets)
@@ -184,7 +184,7 @@ def _make_shape(question: Question) -> Shape:
         request=request,
         dataset=dataset,
         datasets=question.datasets,
-        fields=fields,
+        fields=question.tell_types(fields, origin),
         expansions=expansions,
         where=where,
         order=order,
@@ -221,12 +221,12 @@ def _check_past(dataset: Dataset, expansions: tuple[Expansion, ...]) -> None:
 def _make_shape_behind(question: Question, origin: Dataset) -> Shape:
     """The shape of a question with `$apply`: its other options ask what that gives."""
     request, datasets = question.request, question.datasets
-    stage = apply_steps(question, origin, request.apply)
-    dataset = question.with_computed(stage.dataset, request.compute)
+    stage = apply_steps(question, origin, request.apply, where=_clip(question, origin))
+    dataset = question.with_computed(stage.dataset, request.compute, origin=origin)
     _check_numbers(request)
     if request.group or request.aggregates or request.buckets:
         raise BadOption("groups and $apply do not go together", target="$apply")
-    where = _bind_where(question, dataset)
+    where = question.bind_rows(dataset, request.where, request.search)
     fields = question.selected_fields(dataset, _spread_names(dataset, request.select))
     expansions = make_expansions(question, dataset, request.expand)
     order = question.bind_total_order(
@@ -242,7 +242,7 @@ def _make_shape_behind(question: Question, origin: Dataset) -> Shape:
         request=request,
         dataset=dataset,
         datasets=datasets,
-        fields=fields,
+        fields=question.tell_types(fields, origin),
         expansions=expansions,
         where=where,
         order=order,
@@ -300,18 +300,19 @@ def _bind_where(question: Question, dataset: Dataset) -> Expr | None:
     where = question.bind_rows(dataset, question.request.where, question.request.search)
     if where is not None:
         terms.append(where)
-    if question.request.demand.until_complete:
-        terms += _clip(dataset)
+    terms += _clip(question, dataset)
     if not terms:
         return None
     return terms[0] if len(terms) == 1 else Both(Type.BOOL, "and", tuple(terms))
 
 
-def _clip(dataset: Dataset) -> list[Expr]:
+def _clip(question: Question, dataset: Dataset) -> list[Expr]:
     """What `until=complete` keeps: rows of facts recorded, else changed, before its moment.
 
     Source: docs/completeness.md, "Asking for more"
     """
+    if not question.request.demand.until_complete:
+        return []
     if dataset.computed is not None:
         raise BadOption(f"until=complete means nothing for {dataset.name}", target="until")
     field = dataset.field("recorded_at") or dataset.field("changed_at")

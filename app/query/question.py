@@ -11,11 +11,11 @@ from sqlalchemy import ColumnElement
 
 from app.base.config import Settings
 from app.base.errors import BadOption, ScopeMissing, TooComplex, UnknownField
-from app.catalog.fields import Dataset, Field, Frame, Type
+from app.catalog.fields import Dataset, Field, Frame, Navigation, Type
 from app.catalog.index import dataset_named
 from app.query.binding import Binder
 from app.query.conditions import write_value
-from app.query.expr import AsOf, Both, Column, CountOf, Expr, Literal, own_column
+from app.query.expr import AsOf, Both, Column, CountOf, Expr, Literal, Rows, own_column
 from app.query.filters import bind_compute, bind_filter, bind_order
 from app.query.frames import DatasetFrame
 from app.query.lists import list_fields
@@ -33,6 +33,7 @@ class Question:
     """A request with all it is judged by, to be found again in the cache of shapes.
 
     is_new: its shape was made for it, not found
+    it: what `$it` means in a part of it, where that is not the part's own row
     """
 
     __slots__ = (
@@ -42,6 +43,7 @@ class Question:
         "_key",
         "datasets",
         "is_new",
+        "it",
         "request",
         "scopes",
         "settings",
@@ -58,6 +60,7 @@ class Question:
         self.request, self.scopes = request, scopes
         self.settings, self.datasets = settings, datasets
         self.is_new = False
+        self.it: Rows | None = None
         self._computed: dict[int, tuple[Expr, int]] = {}
         self._carried: dict[int, int] = {}
         self._columns = 0
@@ -97,35 +100,48 @@ class Question:
         inner.request = replace(self.request, aliases=known | own)
         return inner
 
-    def with_computed(self, dataset: Dataset, text: str) -> Dataset:
+    def with_it(self, dataset: Dataset, navigation: Navigation) -> "Question":
+        """The same question for rows behind a navigation: there `$it` is still the row that the
+        path of the question leads to.
+
+        Source: OData URL Conventions 4.01, section 5.1.1.14.4
+        """
+        if self.it is not None:
+            return self
+        inner = copy(self)
+        inner.it = Rows(Type.NULL, "$it", "", (), navigation, dataset)
+        return inner
+
+    def with_computed(
+        self, dataset: Dataset, text: str, *, origin: Dataset | None = None
+    ) -> Dataset:
         """A dataset with the columns of a `$compute` among its fields.
 
+        origin: the set that it was made from, whose names are taken, too
         Raises: as bind_compute; BadOption for a name that is taken
         Source: OData URL Conventions 4.01, section 5.1.8
         """
         if not text:
             return dataset
-        columns = bind_compute(
-            text,
-            dataset,
-            settings=self.settings,
-            scopes=self.scopes,
-            aliases=self.request.aliases,
-            resolve=lambda name: dataset_named(name, self.datasets),
-            weights=self.weights_of(dataset),
-        )
-        return self.with_columns(dataset, columns)
+        columns = bind_compute(text, dataset, **self._surroundings(dataset))
+        return self.with_columns(dataset, columns, origin=origin or dataset)
 
-    def with_columns(self, dataset: Dataset, columns: Iterable[tuple[str, Expr, int]]) -> Dataset:
+    def with_columns(
+        self, dataset: Dataset, columns: Iterable[tuple[str, Expr, int]], *, origin: Dataset
+    ) -> Dataset:
         """A dataset with computed columns: of each its name, what it is, and how many nodes.
 
+        origin: the set that it was made from
         Raises: BadOption for a name that is taken
+        Source: OData Extension for Data Aggregation 4.0, section 3.1.1
         """
         fields = list(dataset.fields)
-        taken = {field.name for field in fields} | {n.name for n in dataset.navigations}
+        taken = {field.name for field in (*fields, *origin.fields)}
+        taken |= {way.name for way in (*dataset.navigations, *origin.navigations)}
         for name, expr, weight in columns:
             if name in taken:
-                raise BadOption(f"$compute makes {name[:60]!r}, which is there", target="$compute")
+                hint = "Another name must follow 'as'."
+                raise BadOption(f"compute makes {name[:60]!r}, which is there", hint=hint)
             taken.add(name)
             fields.append(_computed_field(name, expr))
             self._computed[id(fields[-1])] = (expr, weight)
@@ -138,14 +154,18 @@ class Question:
 
     def binder(self, dataset: Dataset) -> Binder:
         """What binds trees to rows of a dataset, within the limits of one expression."""
-        return Binder(
-            dataset,
-            self.settings,
-            scopes=self.scopes,
-            aliases=self.request.aliases,
-            resolve=lambda name: dataset_named(name, self.datasets),
-            weights=self.weights_of(dataset),
-        )
+        return Binder(dataset, **self._surroundings(dataset))
+
+    def _surroundings(self, dataset: Dataset) -> dict[str, Any]:
+        """What names in expressions over rows of a dataset are looked up in, and the limits."""
+        return {
+            "settings": self.settings,
+            "scopes": self.scopes,
+            "aliases": self.request.aliases,
+            "resolve": lambda name: dataset_named(name, self.datasets),
+            "weights": self.weights_of(dataset),
+            "it": self.it,
+        }
 
     def computed_in(self, dataset: Dataset, shown: Iterable[Field] = ()) -> tuple[Expr, ...]:
         """What the computed columns of a dataset, and of what is shown of it, are made from."""
@@ -158,15 +178,7 @@ class Question:
 
         Raises: as bind_filter
         """
-        return bind_filter(
-            text,
-            dataset,
-            settings=self.settings,
-            scopes=self.scopes,
-            aliases=self.request.aliases,
-            resolve=lambda name: dataset_named(name, self.datasets),
-            weights=self.weights_of(dataset),
-        )
+        return bind_filter(text, dataset, **self._surroundings(dataset))
 
     def bind_rows(self, dataset: Dataset, where: str, search: str) -> Expr | None:
         """The condition of a filter and a search together, or None for neither.
@@ -200,15 +212,7 @@ class Question:
         """
         asked = before
         if text:
-            asked = bind_order(
-                text,
-                dataset,
-                settings=self.settings,
-                scopes=self.scopes,
-                aliases=self.request.aliases,
-                resolve=lambda name: dataset_named(name, self.datasets),
-                weights=self.weights_of(dataset),
-            )
+            asked = bind_order(text, dataset, **self._surroundings(dataset))
         if any(isinstance(expr, Literal | AsOf) for expr, _ in asked):
             raise BadOption("a constant is nothing to sort by", hint="Sort by fields.")
         given = {id(e.field) for e, _ in asked if isinstance(e, Column) and not e.path}
@@ -253,6 +257,24 @@ class Question:
         if len({field.name for field in found}) < len(found):
             raise BadOption("a list is selected more than once", target="$select")
         return tuple(found)
+
+    def tell_types(self, fields: tuple[Field, ...], origin: Dataset) -> tuple[Field, ...]:
+        """Fields as they are shown: those the set does not declare may be told with their type."""
+        tell = self.request.tell_type
+        if tell is None or all(self._is_declared(field.name, origin) for field in fields):
+            return fields
+        return tuple(
+            field if self._is_declared(field.name, origin) else replace(field, told=tell(field))
+            for field in fields
+        )
+
+    def _is_declared(self, path: str, origin: Dataset) -> bool:
+        """Is what a path leads to a field of a set, or one of its own counts?"""
+        name, _, rest = path.partition("/")
+        if not rest:
+            return "@" in name or origin.field(name) is not None
+        way = origin.navigation(name)
+        return way is not None and self._is_declared(rest, dataset_named(way.target, self.datasets))
 
 
 def _key_part(named: tuple[str, Any]) -> tuple[str, Any]:

@@ -1,11 +1,14 @@
 """Request: what was asked, in names. Every front makes one; nothing in it is looked up yet."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from app.catalog.fields import Field
 from app.query.demand import NO_DEMAND, Demand
+
+TYPE_ENDING = "@odata.type"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +28,7 @@ class Expand:
     aliases: values of @parameters that are known in here only, each with its name
     count_name: beside several rows, a member of this name says how many there are before top
         and skip; empty for none
+    is_way: a step of the path to the row that is asked for, which `$it` means
     """
 
     navigation: str
@@ -38,6 +42,7 @@ class Expand:
     compute: str = ""
     search: str = ""
     aliases: tuple[tuple[str, str], ...] = ()
+    is_way: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +102,8 @@ class Request:
     id_name: rows that lack a part of their key hold their address, such as `Modules(7)`, in a
         member of this name; empty for none
     id_always: so do all others
+    tell_type: the type of a column that the question makes, as rows tell it beside the value; None
+        where it is not told
     demand: how fresh the answer must be
     """
 
@@ -124,5 +131,6 @@ class Request:
     timezone: str = "UTC"
     id_name: str = ""
     id_always: bool = False
+    tell_type: Callable[[Field], str] | None = None
     aliases: Mapping[str, str] = field(default_factory=dict)
     demand: Demand = NO_DEMAND

@@ -43,15 +43,15 @@ Search = Term | Without | Joined
 def parse_search(text: str, depth: int = 100) -> Search:
     """Read what is searched for; words beside one another must all be there.
 
-    A text in single quotes is taken as people type it: its words, without any grammar.
+    A text in single quotes, which are doubled within it, is taken as people type it: its words,
+    without any grammar.
 
     Raises: BadSyntax, TooComplex; positions count characters from 1
     """
     typed = text.strip()
-    if len(typed) > 2 and typed[0] == typed[-1] == "'":
-        terms = tuple(Term(word) for word in typed[1:-1].replace('"', " ").split())
-        if not terms:
-            terms = (Term(typed[1:-1]),)
+    if len(typed) > 1 and typed[0] == typed[-1] == "'":
+        typed = typed[1:-1].replace("''", "'")
+        terms = tuple(Term(word) for word in typed.replace('"', " ").split()) or (Term(typed),)
         return terms[0] if len(terms) == 1 else Joined("and", terms)
     reader = _Reader(text, min(depth, 100))
     found = reader.alternatives()

@@ -1,9 +1,22 @@
 """Orders as SQL: what rows are sorted by, and which rows are behind a place in that order."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, Text, and_, bindparam, case, cast, false, literal_column, or_
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    Text,
+    and_,
+    bindparam,
+    case,
+    cast,
+    false,
+    literal_column,
+    or_,
+    select,
+)
 from sqlalchemy.types import BigInteger
 
 from app.catalog.fields import Dataset, Type
@@ -63,6 +76,18 @@ def order_term(term: Sorted) -> ColumnElement[Any]:
     if not term.nullable:
         return ordered
     return ordered.nulls_last() if term.descending else ordered.nulls_first()
+
+
+def sorted_rows(rows: Select[Any], order: Sequence[Sorted]) -> Select[Any]:
+    """The first column of a select, its rows in their order.
+
+    What they are sorted by are columns first: SQLite finds no column of a row around in ORDER BY.
+    """
+    (shown,) = rows.selected_columns
+    terms = [term.value.label(f"o{place}") for place, term in enumerate(order)]
+    found = rows.add_columns(*terms).subquery()
+    by = (replace(term, value=found.c[f"o{place}"]) for place, term in enumerate(order))
+    return select(found.c[shown.name]).order_by(*map(order_term, by))
 
 
 def is_text_term(term: Sorted) -> bool:

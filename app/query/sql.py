@@ -33,12 +33,14 @@ from app.query.frames import DatasetFrame, Sources
 from app.query.narrowing import split_narrow
 from app.query.numbers import write_numbers
 from app.query.plan import Shape
+from app.query.request import TYPE_ENDING
 from app.query.rollups import rolled_dataset
 from app.query.sorting import (
     Sorted,
     order_term,
     seek_rows,
     sort_term,
+    sorted_rows,
     unindexed_term,
     within_64_bits,
 )
@@ -384,6 +386,9 @@ def _field_pairs(frame: DatasetFrame, fields: Sequence[Field]) -> list[Any]:
         value = frame.value(field)
         known = field.type is Type.BOOL and not field.nullable and field.via is None
         written = json_known_flag(value) if known else _json_value(field.type, value)
+        if field.told:
+            beside = f"{field.name}{TYPE_ENDING}"
+            pairs += [literal_column(_quoted(beside)), literal_column(_quoted(field.told), Text())]
         pairs += [literal_column(_quoted(field.name)), written]
     return pairs
 
@@ -407,9 +412,16 @@ def _expanded(frame: DatasetFrame, expansion: Expansion) -> ColumnElement[Any]:
     if expansion.navigation.many:
         return _expanded_rows(frame, expansion)
     inner = frame.navigate(expansion.navigation)
+    _name_row(inner, frame, expansion)
     pairs = _row_pairs(inner, expansion.fields, expansion.expansions)
     present = inner.value_of(expansion.dataset.key[0]).is_not(None)
     return case((present, json_pairs(*pairs)), else_=null())
+
+
+def _name_row(inner: DatasetFrame, frame: DatasetFrame, expansion: Expansion) -> None:
+    """Let `$it` name the row that the path of the question leads to, for rows behind it."""
+    if expansion.it is not None:
+        inner.rows = {**inner.rows, "$it": frame.rows.get("$it", frame)}
 
 
 def _rows_behind(
@@ -424,6 +436,7 @@ def _rows_behind(
         zone=outer.zone,
         within=outer,
     )
+    _name_row(inner.root, frame, expansion)
     conditions = list(inner.conditions)
     for own, target in expansion.navigation.pairs:
         conditions.append(inner.root.value_of(target) == frame.value_of(own))
@@ -448,13 +461,13 @@ def _expanded_rows(frame: DatasetFrame, expansion: Expansion) -> ColumnElement[A
     ]
     text = row_text(*_row_pairs(inner.root, expansion.fields, expansion.expansions))
     rows = select(text.label("j")).select_from(inner.clause).where(*conditions)
-    rows = rows.order_by(*(order_term(term) for term in order))
+    rows = sorted_rows(rows.correlate_except(inner.clause), order)
     if expansion.top is not None or expansion.skip:
         # SQLite knows no OFFSET without a LIMIT.
         rows = rows.limit(2**63 - 1 if expansion.top is None else expansion.top)
     if expansion.skip:
         rows = rows.offset(expansion.skip)
-    page = rows.correlate_except(inner.clause).subquery()
+    page = rows.subquery()
     joined = select(joined_list(page.c.j)).select_from(page)
     return json_inner(joined.scalar_subquery())
 

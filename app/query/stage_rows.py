@@ -174,7 +174,7 @@ def _is_within(limit: Limit, rows: FromClause) -> ColumnElement[bool]:
 
 
 def _write_summed(source: Summed, setting: Setting) -> tuple[FromClause, set[str]]:
-    if any(number.once is not None for _, number in source.numbers):
+    if any(number.once for _, number in source.numbers):
         return _write_once(source, setting)
     below, rollup = source.stage, source.rollup
     if rollup is None:
@@ -235,9 +235,9 @@ def _write_once(source: Summed, setting: Setting) -> tuple[FromClause, set[str]]
         if number.value is None:
             continue
         value = write_value(number.value, sources.root)
-        if number.once is not None:
-            key = write_value(number.once, sources.root)
-            first = func.row_number().over(partition_by=[*(g.element for g in group), key]) == 1
+        if number.once:
+            keys = [write_value(expr, sources.root) for expr in number.once]
+            first = func.row_number().over(partition_by=[*(g.element for g in group), *keys]) == 1
             value = case((first, value))
         values.append(type_coerce(value, SQL_TYPES[number.value.type]).label(str(field.column)))
     inner = select(*group, *values).select_from(sources.clause).where(*sources.conditions)

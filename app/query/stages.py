@@ -76,12 +76,13 @@ class Picked:
 class Sum:
     """A number of a group from any expression.
 
-    once: the key of what the value belongs to, where it counts once however many rows lead there
+    once: what tells apart that which the value belongs to, where it counts once however many rows
+        lead there
     """
 
     function: str
     value: Expr | None = None
-    once: Expr | None = None
+    once: tuple[Expr, ...] = ()
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -205,9 +206,11 @@ def limit_order(limit: Limit | None) -> Sorting:
 def _prune_summed(source: Summed, wanted: set[int], computed: Computed) -> Summed:
     outputs = source.outputs
     numbers = tuple(pair for pair in source.numbers if id(pair[0]) in wanted)
+    if not (source.group or outputs or numbers):
+        numbers = source.numbers[:1]
     exprs: list[Expr | None] = [expr for _, expr in source.group]
     for _, number in numbers:
-        exprs += [number.value, number.once]
+        exprs += [number.value, *number.once]
     for _, output in outputs:
         exprs += [output.condition, None if output.field is None else own_column(output.field)]
     below = _prune_below(source.stage, exprs, computed)
@@ -273,7 +276,7 @@ def _stages_below(
     elif isinstance(source, Summed):
         exprs = [expr for _, expr in source.group]
         for _, number in source.numbers:
-            exprs += [expr for expr in (number.value, number.once) if expr is not None]
+            exprs += [expr for expr in (number.value, *number.once) if expr is not None]
         for _, output in source.outputs:
             exprs += [] if output.condition is None else [output.condition]
             exprs += [] if output.field is None else [own_column(output.field)]

@@ -288,6 +288,7 @@ class _Parser(Expressions):
         is_path = isinstance(node, ast.Identifier | ast.Attribute | Count)
         name = ""
         if self.takes_word("as"):
+            at = self.token.at
             name = self.name("a name")
             if "." in name:
                 self.refuse("a name has no dots", at)

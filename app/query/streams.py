@@ -18,6 +18,7 @@ class Expansion:
     where, order, top, skip: which rows, where it leads to several
     count_name: the member that says how many there are; empty for none
     computed: what its computed fields are made from
+    it: the dataset of the row that `$it` means here; None while the path goes on
     """
 
     navigation: Navigation
@@ -30,6 +31,7 @@ class Expansion:
     skip: int = 0
     count_name: str = ""
     computed: tuple[Expr, ...] = ()
+    it: Dataset | None = None
 
 
 def touched_streams(
@@ -73,7 +75,7 @@ def _streams_of_expansion(
         streams |= _streams_of_field(dataset, field)
     orders = (by for by, _ in expansion.order)
     for expr in (expansion.where, *orders, *expansion.computed):
-        streams |= _streams_of_expr(expr, dataset, datasets)
+        streams |= _streams_of_expr(expr, dataset, datasets, it=expansion.it)
     for inner in expansion.expansions:
         streams |= _streams_of_expansion(inner, dataset, datasets)
     return streams
@@ -90,11 +92,16 @@ def _streams_of_field(dataset: Dataset, field: Field) -> set[str]:
 
 
 def _streams_of_expr(
-    expr: Expr | None, dataset: Dataset, datasets: tuple[Dataset, ...]
+    expr: Expr | None,
+    dataset: Dataset,
+    datasets: tuple[Dataset, ...],
+    *,
+    it: Dataset | None = None,
 ) -> set[str]:
     """The streams that an expression over rows of a dataset reads."""
     parts = list(parts_of(expr))
-    starts = {"": dataset} | {part.name: part.dataset for part in parts if isinstance(part, Rows)}
+    starts = {"": dataset, "$it": dataset if it is None else it}
+    starts |= {part.name: part.dataset for part in parts if isinstance(part, Rows)}
     streams: set[str] = set()
     for part in parts:
         if isinstance(part, Column):

@@ -9,14 +9,17 @@ from typing import NamedTuple, NoReturn
 from app.base.errors import BadSyntax, NotSupported
 
 _NAME = r"[^\W\d]\w*+"
+# Digits are those of ASCII; letters are those of any script.
+_DAY = r"(?a:-?\d{4,}-\d\d-\d\d)"
+_CLOCK = r"(?a:\d\d:\d\d(?::\d\d(?:\.\d+)?)?)"
 _TOKEN = re.compile(
     rf"""
       (?P<string>'(?:[^']|'')*+')
     | (?P<guid>[0-9A-F]{{8}}-(?:[0-9A-F]{{4}}-){{3}}[0-9A-F]{{12}}(?![\w-]))
-    | (?P<moment>-?\d{{4,}}-\d\d-\d\dT\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:\d\d)?(?![\w:.]))
-    | (?P<date>-?\d{{4,}}-\d\d-\d\d(?![\w:-]))
-    | (?P<time>\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?![\w:.]))
-    | (?P<number>[+-]?\d++(?:\.\d++)?+(?:E[+-]?\d++)?+(?![\w.]))
+    | (?P<moment>{_DAY}T{_CLOCK}(?a:Z|[+-]\d\d:\d\d)?(?![\w:.]))
+    | (?P<date>{_DAY}(?![\w:-]))
+    | (?P<time>{_CLOCK}(?![\w:.]))
+    | (?P<number>(?a:[+-]?\d++(?:\.\d++)?+(?:E[+-]?\d++)?+)(?![\w.]))
     | (?P<typed>{_NAME}(?:\.{_NAME})*+'(?:[^']|'')*+')
     | (?P<name>{_NAME}(?:\.{_NAME})*+)
     | (?P<alias>@{_NAME}(?:\.{_NAME})*+(?:\#{_NAME})?+)
@@ -27,6 +30,11 @@ _TOKEN = re.compile(
     re.VERBOSE | re.IGNORECASE,
 )
 _BLANK = re.compile(r"\s*+")
+
+
+def name_members_this(text: str) -> str:
+    """A condition or order in which each member of a list is `$this`, where it was `$it`."""
+    return _TOKEN.sub(lambda word: "$this" if word[0].lower() == "$it" else word[0], text)
 
 
 class Token(NamedTuple):

@@ -5,10 +5,13 @@ Source: OData Extension for Data Aggregation 4.0, section 3
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import product
+from math import isfinite
+from typing import Any
 
 from app.base.errors import BadOption, NotSupported, TooComplex, TypeMismatch
-from app.catalog.fields import Dataset, Field, Type
+from app.catalog.fields import Dataset, Field, Navigation, Type
 from app.query.expr import Column, Expr, Literal, own_column
 from app.query.filters import check_value
 from app.query.kinds import check_condition
@@ -34,11 +37,26 @@ from app.query.steps import (
 # Rows of a set may be read so many times for one question, by concat and rollup.
 MOST_BRANCHES = 32
 _UNGROUPED = {Type.OPEN, Type.TEXTS}
+# What no rows have that were made from others.
+_MADE: dict[str, Any] = {
+    "table": None,
+    "joins": (),
+    "streams": (),
+    "module_type_field": None,
+    "where": None,
+    "computed": None,
+    "rollups": (),
+    "measures": (),
+    "measured": (),
+}
 
 
-def apply_steps(question: Question, dataset: Dataset, text: str) -> Stage:
+def apply_steps(
+    question: Question, dataset: Dataset, text: str, *, where: Iterable[Expr] = ()
+) -> Stage:
     """The rows of a dataset as `$apply` transforms them.
 
+    where: what holds for the rows before any transformation
     Raises: BadSyntax, BadOption, TooComplex, NotSupported, TypeMismatch, UnknownField
     """
     settings = question.settings
@@ -49,7 +67,7 @@ def apply_steps(question: Question, dataset: Dataset, text: str) -> Stage:
         )
     steps = parse_apply(text, settings.limit_apply_steps, settings.limit_filter_depth)
     keys = tuple(field for name in dataset.key if (field := dataset.field(name)) is not None)
-    return Transforms(question, dataset).run(steps, Stage(dataset, keys))
+    return Transforms(question, dataset).run(steps, Stage(dataset, keys, where=tuple(where)))
 
 
 @dataclass(slots=True)
@@ -165,9 +183,8 @@ class Transforms:
             expr, weight = self.bind_value(stage, node, f"the column {name[:40]!r} cannot be made")
             if expr.type is Type.NULL:
                 raise TypeMismatch(f"the column {name[:60]!r} would always be null")
-            self.measuring.check_name(name)
             columns.append((name, expr, weight))
-        dataset = self.question.with_columns(stage.dataset, columns)
+        dataset = self.question.with_columns(stage.dataset, columns, origin=self.origin)
         made = frozenset(name for name, _, _ in columns)
         structures = tuple(names | made for names in stage.structures)
         return replace(stage, dataset=dataset, structures=structures)
@@ -216,18 +233,13 @@ class Transforms:
         expr = self.question.binder(self.origin).bind(step.bound)
         if not isinstance(expr, Literal):
             raise NotSupported(f"{step.name} takes a number; expressions are not supported there")
-        number = expr.value
-        if isinstance(number, bool) or expr.type not in {Type.INT, Type.NUMBER}:
-            raise BadOption(f"{step.name} takes a number first", target="$apply")
-        is_count = step.name.endswith("count")
-        fits = abs(number) < 2**63 and (number > 0 or step.name.endswith("sum"))
+        number, is_count = expr.value, step.name.endswith("count")
+        wanted, fits = "a finite number", expr.type in {Type.INT, Type.NUMBER} and isfinite(number)
         if is_count:
-            fits = expr.type is Type.INT and 0 < number < 2**63
+            wanted, fits = "a whole number from 1", expr.type is Type.INT and number > 0
         elif step.name.endswith("percent"):
-            fits = 0 < number <= 100
+            wanted, fits = "a number above 0, at most 100", fits and 0 < number <= 100
         if not fits:
-            wanted = {"t": "a whole number from 1", "m": "a number"}.get(step.name[-1], "")
-            wanted = "a number above 0, at most 100" if "percent" in step.name else wanted
             raise BadOption(f"{step.name} takes {wanted} first", target="$apply")
         return number if is_count else float(number)
 
@@ -244,19 +256,7 @@ class Transforms:
             if field.name in weights:
                 self.question.weigh(field, weights[field.name])
         fields += [copies.make(expr, name_of(expr)) for expr in extra]
-        above = replace(
-            dataset,
-            fields=tuple(fields),
-            table=None,
-            joins=(),
-            streams=(),
-            module_type_field=None,
-            where=None,
-            computed=None,
-            rollups=(),
-            measures=(),
-            measured=(),
-        )
+        above = replace(dataset, fields=tuple(fields), **_MADE)
         made = frozenset(name_of(expr) for expr in extra)
         return Stage(
             above,
@@ -338,18 +338,10 @@ class Transforms:
         self.measuring.check_taken(fields, numbers)
         above = replace(
             stage.dataset,
+            **_MADE,
             key=(),
             fields=(*fields, *numbers),
-            table=None,
-            joins=(),
             navigations=(),
-            measures=(),
-            streams=(),
-            module_type_field=None,
-            where=None,
-            computed=None,
-            measured=(),
-            rollups=(),
             searchable=tuple(n for n in stage.dataset.searchable if n in exprs),
             alternate_keys=(),
         )
@@ -381,6 +373,13 @@ def with_parts(parts: tuple[Field, ...], more: Iterable[Field | None]) -> tuple[
 def name_of(expr: Column) -> str:
     """The name of a column that shows a field, with the way to it."""
     return "/".join((*expr.path, expr.field.name))
+
+
+def keeps_way(way: Navigation, dataset: Dataset) -> bool:
+    """Do rows lead where a way does, or nowhere, once they have the columns it begins with?"""
+    if dataset.navigation(way.name) is not None:
+        return True
+    return any(dataset.field(own) is None for own, _ in way.pairs)
 
 
 class _Union:
@@ -470,25 +469,16 @@ class _Union:
 
     def dataset(self) -> Dataset:
         """What the rows of all branches can be asked for."""
-        others = [branch.dataset for branch in self.branches[1:]]
-        first = self.branches[0].dataset
-        ways = tuple(
-            way for way in first.navigations if all(o.navigation(way.name) for o in others)
-        )
+        first, *others = every = [branch.dataset for branch in self.branches]
+        ways = {way.name: way for one in every for way in one.navigations}
         return replace(
             first,
+            **_MADE,
             key=(),
             fields=tuple(self.visible.values()),
-            table=None,
-            joins=(),
-            navigations=ways,
-            measures=(),
-            streams=(),
-            module_type_field=None,
-            where=None,
-            computed=None,
-            measured=(),
-            rollups=(),
+            navigations=tuple(
+                way for way in ways.values() if all(map(partial(keeps_way, way), every))
+            ),
             searchable=tuple(
                 name for name in first.searchable if all(name in o.searchable for o in others)
             ),

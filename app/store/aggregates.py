@@ -185,6 +185,11 @@ class OwnShare(SpeltFunction[float]):
     sqlite = "0.0"
 
 
+def count_millionths(value: float) -> int:
+    """A number in whole millionths; of a double, as PostgreSQL has it, 15 digits."""
+    return int(Decimal(f"{value:.15g}").scaleb(6).to_integral_value(ROUND_HALF_UP))
+
+
 class PercentileOf:
     """Reckons `fullcount_percentile`: as PostgreSQL's percentile_cont, to the last digit."""
 
@@ -218,7 +223,7 @@ class DeviationOf:
         """Take one row's value."""
         if value is None:
             return
-        millionths = floor(abs(value) * _MILLION + 0.5) * (1 if value >= 0 else -1)
+        millionths = count_millionths(value)
         self.count += 1
         self.sum += millionths
         self.squares += millionths * millionths
@@ -258,11 +263,8 @@ class TotalOf:
 
     def _add(self, value: float | None, sign: int) -> None:
         if value is not None:
-            # PostgreSQL takes a double as 15 digits.
-            told = Decimal(f"{value:.15g}").scaleb(6)
-            rounded = told.to_integral_value(ROUND_HALF_UP)
             self.count += sign
-            self.millionths += sign * int(rounded)
+            self.millionths += sign * count_millionths(value)
 
 
 class TotalBeforeOf(TotalOf):

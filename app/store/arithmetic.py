@@ -189,8 +189,12 @@ class WholeWithin(SpeltFunction[int]):
 def _whole(element: WholeWithin, compiler: SQLCompiler, **kw: Any) -> str:
     number, least, above = given_texts(element, compiler, **kw)
     rule = f"CASE WHEN q.x >= {least} AND q.x < {above} THEN CAST(q.x AS BIGINT) END"
-    once = written_once if compiler.dialect.name == "sqlite" else fenced_once
-    return once(rule, x=number)
+    if compiler.dialect.name != "sqlite":
+        return fenced_once(rule, x=number)
+    if not isinstance(next(iter(element.clauses)).type, Double):
+        # A whole number that left 64 bits on the way went on as a double.
+        rule = f"CASE typeof(q.x) WHEN 'integer' THEN {rule} END"
+    return written_once(rule, x=number)
 
 
 def whole_between(number: Sql, least: int, most: int, *, is_double: bool) -> Sql:

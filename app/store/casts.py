@@ -32,7 +32,7 @@ FORMS = {
     "flag": "([Tt][Rr][Uu][Ee]|[Ff][Aa][Ll][Ss][Ee])",
     "day": _DAY,
     "clock": _CLOCK,
-    "moment": f"{_DAY}[Tt]{_CLOCK}([Zz]|[+-]([01][0-9]|2[0-3]):[0-5][0-9])",
+    "moment": f"{_DAY}[Tt]{_CLOCK}([Zz]|[+-]([01][0-9]|2[0-3]):[0-5][0-9])?",
     "span": (
         "[+-]?[Pp]([0-9]{1,19}[Dd])?"
         "([Tt]([0-9]{1,19}[Hh])?([0-9]{1,19}[Mm])?([0-9]{1,19}([.][0-9]{1,12})?[Ss])?)?"
@@ -54,7 +54,7 @@ _LAST = (
 _IS_DAY = f"substr(q.x, 1, 4) <> '0000' AND substr(q.x, 9, 2) <= {_LAST}"
 _FRACTION = "rpad(coalesce(substring(q.x from '[.]([0-9]{1,6})'), ''), 6, '0')"
 _OFFSET = (
-    "CASE WHEN right(q.x, 1) IN ('Z', 'z') THEN 0 ELSE"
+    "CASE WHEN q.x !~ '[+-]..:..$' THEN 0 ELSE"
     " CASE substr(q.x, length(q.x) - 5, 1) WHEN '-' THEN -1 ELSE 1 END"
     " * (substr(q.x, length(q.x) - 4, 2)::bigint * 60 + right(q.x, 2)::bigint) END"
 )
@@ -176,8 +176,9 @@ def _read_moment(text: str) -> int | None:
     day, rest = text[:10], text[11:].upper()
     if _read_day(day) is None:
         return None
-    clock, offset = (rest[:-1], "+00:00") if rest.endswith("Z") else (rest[:-6], rest[-6:])
-    moment = datetime.fromisoformat(f"{day}T{_read_clock(clock)}").replace(tzinfo=UTC)
+    # Without an offset it is in UTC. Source: OData URL Conventions 4.01, section 5.1.1.10.1
+    clock, offset = (rest[:-6], rest[-6:]) if rest[-6:-5] in {"+", "-"} else (rest, "+00:00")
+    moment = datetime.fromisoformat(f"{day}T{_read_clock(clock.rstrip('Z'))}").replace(tzinfo=UTC)
     minutes = int(offset[1:3]) * 60 + int(offset[4:])
     micros = (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
     return micros - (-minutes if offset[0] == "-" else minutes) * 60_000_000

@@ -119,7 +119,7 @@ def _pairs_sqlite(element: json_pairs, compiler: SQLCompiler, **kw: Any) -> str:
     arguments = _arguments(element, compiler, kw)
     pieces = [
         f"json_object({', '.join(arguments[at : at + 124])})"
-        for at in range(0, len(arguments), 124)
+        for at in range(0, max(len(arguments), 1), 124)
     ]
     if len(pieces) == 1:
         return pieces[0]
@@ -140,7 +140,8 @@ def _pairs_postgresql(element: json_pairs, compiler: SQLCompiler, **kw: Any) -> 
         return _built_object(arguments)
     columns = [f"{value} AS {_as_column(name)}" for name, value in zip(names, values, strict=True)]
     row = f"SELECT {', '.join(columns)}"
-    return f"(SELECT row_to_json(r) FROM ({row}) AS r)"  # noqa: S608  (compiled; names are quoted)
+    # A column of the row's own name would be taken for it: no column is called by a sign.
+    return f'(SELECT row_to_json("*") FROM ({row}) AS "*")'  # noqa: S608  (names are quoted)
 
 
 def _built_object(arguments: list[str]) -> str:

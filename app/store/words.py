@@ -30,7 +30,11 @@ Sql = ColumnElement[Any]
 # From here on a double holds no fraction.
 WHOLE = "4503599627370496.0"
 LONGEST = 1_000_000_000
-BLANKS = "' ' || {0}(9) || {0}(10) || {0}(11) || {0}(12) || {0}(13)"
+# What Unicode calls white space. Source: Unicode Character Database, PropList, White_Space
+BLANKS = (
+    "\t\n\v\f\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
+    "\u2028\u2029\u202f\u205f\u3000"
+)
 
 
 def _over_texts(
@@ -156,11 +160,11 @@ class AmongTexts(SpeltFunction[Any]):
 
 
 class TrimmedText(SpeltFunction[str]):
-    """The text without blanks, tabs and line ends around it."""
+    """The text without white space around it."""
 
     type = Text()
-    postgresql = f"btrim({{0}}, {BLANKS.format('chr')})"
-    sqlite = f"trim({{0}}, {BLANKS.format('char')})"
+    postgresql = f"btrim({{0}}, '{BLANKS}')"
+    sqlite = f"trim({{0}}, '{BLANKS}')"
 
 
 class DatePart(SpeltFunction[int]):
@@ -243,7 +247,8 @@ class RoundedNumber(SpeltFunction[float]):
 
     type = Double()
     postgresql = "round({0}::double precision::text::numeric)::double precision"
-    sqlite = "round({0})"
+    # SQLite adds a half first, which makes 1 of the number right below a half.
+    sqlite = written_once("CASE WHEN abs(q.x) < 0.5 THEN 0.0 ELSE round(q.x) END", x="{0}")
 
 
 class FloorNumber(SpeltFunction[float]):
@@ -323,11 +328,6 @@ def date_part(part: str, moment: Sql) -> Sql:
 def lower_text(text: Sql) -> Sql:
     """The text with the letters A to Z in lower case; other letters stay as they are."""
     return func.lower(PlainText(text), type_=Text())
-
-
-def upper_text(text: Sql) -> Sql:
-    """The text with the letters a to z in upper case; other letters stay as they are."""
-    return func.upper(PlainText(text), type_=Text())
 
 
 def cut_text(text: Sql, start: Sql, length: Sql | None = None) -> Sql:

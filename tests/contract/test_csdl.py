@@ -14,7 +14,7 @@ from app.catalog.index import DATASETS
 from app.odata.csdl import EDM
 from app.odata.feed import Feed, show_feed
 from app.odata.metadata import PLAIN_TYPES, make_model, write_metadata, write_metadata_json
-from app.odata.options import SYSTEM
+from app.odata.options import OWN, SYSTEM
 from app.query.delta import tracks_changes
 from tests.unit.odata.bookshop import shop
 
@@ -215,6 +215,10 @@ def test_the_service_says_what_it_offers() -> None:
         assert container[f"@Capabilities.{term}Supported"] is True
     assert container["@Capabilities.CrossJoinSupported"] is False
     assert container["@Core.ODataVersions"] == "4.0 4.01"
+    words = container["@Capabilities.FilterFunctions"]
+    assert {"eq", "and", "any", "divby", "contains", "year"} <= set(words)
+    told = {one["Name"] for one in container["@Capabilities.CustomQueryOptions"]}
+    assert told == OWN
 
 
 @FEEDS

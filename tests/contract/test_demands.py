@@ -229,8 +229,12 @@ def test_until_complete_leaves_out_what_changed_behind_the_watermark(
     source.sends("q3", at=NOON + timedelta(minutes=29))
     source.declares(NOON + timedelta(minutes=20), since=NOON - timedelta(minutes=10))
     assert len(caller.get(QUESTS).json()["rows"]) == 3
-    for path in (f"{QUESTS}&until=complete", f"{FEED}&until=complete"):
-        clipped = caller.get(path)
+    # Before they are transformed, too: groups are of rows that are complete.
+    groups = (
+        "/odata/v4/LearnerProgress?$apply=filter(module_type eq 'quest')/groupby((learner_key))"
+    )
+    for path in (QUESTS, FEED, groups):
+        clipped = caller.get(f"{path}&until=complete")
         assert clipped.status_code == 200, clipped.text
         told = clipped.json()
         assert len(told.get("rows", told.get("value"))) == 2

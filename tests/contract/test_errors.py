@@ -134,10 +134,26 @@ def test_what_is_too_long_is_named_with_its_limit(site: Site) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["/v1/keys?after=%00", "/v1/datasets/%00", "/odata/v4/Modules?$filter=name%20eq%20'%00'"],
+    ["/v1/keys?after=%00", "/v1/datasets/%00"],
 )
 def test_a_url_with_a_nul_is_refused(site: Site, path: str) -> None:
     assert_problem(site.caller("acme").get(path), 400, "query.syntax")
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "code"),
+    [
+        ("/odata/v4/Modules?$filter=name%20eq%20'%00'", 400, "query.syntax"),
+        ("/odata/v4/complete/Modules?x=" + "a" * 17_000, 414, "http.url_too_long"),
+    ],
+)
+def test_what_the_feed_never_sees_is_refused_in_its_words(
+    site: Site, path: str, status: int, code: str
+) -> None:
+    answer = site.caller("acme").get(path)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
+    assert answer.headers["odata-version"] == "4.01"
+    assert answer.headers["x-request-id"]
 
 
 def test_a_body_over_the_limit_is_refused_announced_or_not(site: Site) -> None:

@@ -39,8 +39,12 @@ def ask(client: TestClient, apply: str, *more: str, path: str = "LearnerProgress
 
 def values(client: TestClient, apply: str, *more: str) -> list[dict[str, Any]]:
     """The rows of an answer."""
-    found: list[dict[str, Any]] = ask(client, apply, *more)["value"]
-    return found
+    return bare_rows(ask(client, apply, *more))
+
+
+def bare_rows(body: Any) -> list[dict[str, Any]]:
+    """The rows of a body, without the types that are told with them."""
+    return [{name: one for name, one in row.items() if "@" not in name} for row in body["value"]]
 
 
 def test_groups_and_numbers_are_those_of_the_rows(client: TestClient) -> None:
@@ -55,7 +59,7 @@ def test_groups_and_numbers_are_those_of_the_rows(client: TestClient) -> None:
 def test_ways_to_one_row_are_grouped_by_and_stand_in_objects(client: TestClient) -> None:
     body = ask(client, "groupby((module/name,status),aggregate($count as n))", "$top=2")
     assert body["@odata.context"] == f"{ROOT}/$metadata#LearnerProgress(module(name),status,n)"
-    assert all(set(row) == {"module", "status", "n"} for row in body["value"])
+    assert all(set(row) == {"module", "status", "n"} for row in bare_rows(body))
     assert body["value"][0]["module"] == {"name": 'Module "0"'}
 
 
@@ -98,8 +102,9 @@ def test_rows_that_are_not_alike_have_a_context_of_what_they_share(client: TestC
     both = "concat(aggregate($count as n),groupby((status),aggregate(score with sum as total)))"
     body = ask(client, both)
     assert body["@odata.context"] == f"{ROOT}/$metadata#LearnerProgress(@Core.AnyStructure)"
-    assert body["value"][0] == {"n": 23}
+    assert bare_rows(body)[0] == {"n": 23}
     assert all(set(row) == {"status", "total"} for row in body["value"][1:])
+    assert values(client, both, "$select=n") == [{"n": 23}] + [{}] * 5
 
 
 def test_rows_of_the_set_stay_rows_of_the_set(client: TestClient) -> None:
@@ -122,6 +127,49 @@ def test_what_belongs_to_a_related_row_counts_once(client: TestClient) -> None:
     assert each == [{"s": sum(int(row["module_key"][1:]) + 1 for row in ROWS)}]
 
 
+def test_what_groups_know_of_a_related_row_counts_once_too(client: TestClient) -> None:
+    """Section 3.2.1.1: of several occurrences of a transient entity one is kept."""
+    for known in ("module/module_id", "module/module_id,module/name", "module/module_id,cycle"):
+        groups = f"groupby(({known},status))"
+        (row,) = values(client, f"{groups}/aggregate(module/module_id with sum as s,$count as n)")
+        assert row["s"] == 1 + 2 + 3
+        assert row["n"] > 3
+
+
+def test_rows_of_a_concat_lead_where_some_of_them_do(client: TestClient) -> None:
+    both = "concat(aggregate($count as n),identity)"
+    named = [row for row in ROWS if row["module_key"] == "m0"]
+    found = values(client, f"{both}/filter(module/name eq 'Module \"0\"')/aggregate($count as k)")
+    assert found == [{"k": len(named)}]
+    told = client.get(
+        "LearnerProgress?$apply=concat(groupby((module_key)),identity)/filter(module/known)"
+    )
+    assert told.status_code == 400
+
+
+def test_numbers_that_nobody_asks_for_need_not_be_reckoned(client: TestClient) -> None:
+    unasked = "groupby((status),aggregate($count as a))/aggregate(a with sum as b)"
+    rows = values(client, f"concat(filter(passed),{unasked})/aggregate($count as n)")
+    assert rows == [{"n": 1 + sum(row["passed"] is True for row in ROWS)}]
+
+
+def test_truth_values_have_a_least_and_a_greatest(client: TestClient) -> None:
+    """Section 3.2.1.3.2: any values with a totally ordered domain; false is less than true."""
+    asked = "aggregate(passed with min as least,passed with max as most)"
+    for where, least, most in (
+        ("true", False, True),
+        ("passed", True, True),
+        ("false", None, None),
+    ):
+        (row,) = values(client, f"filter({where})/{asked}")
+        assert (row["least"], row["most"]) == (least, most)
+
+
+def test_the_largest_numbers_deviate_too(client: TestClient) -> None:
+    huge = "compute(1e308 as d)/aggregate(d with fullcount.deviation as x,d with max as m)"
+    assert values(client, huge) == [{"x": 0.0, "m": 1e308}]
+
+
 def test_nothing_adds_up_to_null_and_counts_nought(client: TestClient) -> None:
     rows = values(client, "filter(false)/aggregate(score with sum as total,$count as n)")
     assert rows == [{"total": None, "n": 0}]
@@ -130,6 +178,20 @@ def test_nothing_adds_up_to_null_and_counts_nought(client: TestClient) -> None:
 def test_measures_are_custom_aggregates_and_bring_their_parts(client: TestClient) -> None:
     (row,) = values(client, "aggregate(completion_rate)")
     assert list(row) == ["completed", "assigned_less_waived", "completion_rate"]
+    assert values(client, "aggregate(completion_rate,completed)") == [row]
+    (renamed,) = values(client, "groupby((status),aggregate(completion_rate as r))", "$top=1")
+    assert list(renamed) == ["status", "completed", "assigned_less_waived", "r"]
+
+
+@pytest.mark.parametrize(
+    "numbers", ["score with sum as completed,completion_rate", "completion_rate as completed"]
+)
+def test_a_rate_is_never_of_another_number_of_the_same_name(
+    client: TestClient, numbers: str
+) -> None:
+    answer = client.get(f"LearnerProgress?$apply=aggregate({numbers})")
+    assert answer.status_code == 400
+    assert "'completed' twice" in answer.json()["error"]["message"]
 
 
 def test_full_metadata_tells_types_and_no_address(client: TestClient) -> None:
@@ -140,9 +202,26 @@ def test_full_metadata_tells_types_and_no_address(client: TestClient) -> None:
     assert row["last@odata.type"] == "#DateTimeOffset"
     assert row["status@odata.type"].startswith("#fullcount.")
     assert not [name for name in row if name.startswith("@")]
-    plain = ask(client, path)["value"][0]
-    assert plain["last@odata.type"] == "#DateTimeOffset"
-    assert "n@odata.type" not in plain
+
+
+def test_types_that_no_reader_can_know_are_told(client: TestClient) -> None:
+    """JSON Format 4.01, section 4.6.3: those of columns that $metadata does not declare."""
+    numbers = "$count as n,time_spent_s with min as t,due_at with max as last,score with sum as s"
+    (row, *_) = ask(client, f"groupby((status,due_at),aggregate({numbers}))", "$skip=5")["value"]
+    assert {name: told for name, told in row.items() if "@" in name} == {
+        "n@odata.type": "#Decimal",
+        "t@odata.type": "#Int64",
+        "last@odata.type": "#DateTimeOffset",
+    }
+    computed = "status as word,cycle add 9007199254740992 as e,due_at sub assigned_at as d"
+    asked = "$select=word,e,d&$top=1&$skip=1&$format=application/json;IEEE754Compatible=true"
+    for query in (f"$compute={computed}", f"$apply=compute({computed})"):
+        (row,) = client.get(f"LearnerProgress?{query}&{asked}").json()["value"]
+        assert row["word@odata.type"] == "#fullcount.Status"
+        assert (row["e@odata.type"], row["e"]) == ("#Int64", "9007199254740993")
+        assert row["d@odata.type"] == "#Duration"
+    one = client.get(f"LearnerProgress(2)?$compute={computed}&$select=d").json()
+    assert one["d@odata.type"] == "#Duration"
 
 
 def test_a_table_has_a_column_for_each_path(client: TestClient) -> None:
@@ -153,7 +232,7 @@ def test_a_table_has_a_column_for_each_path(client: TestClient) -> None:
 
 
 def test_the_rows_of_a_path_are_transformed(client: TestClient) -> None:
-    rows = ask(client, "aggregate($count as n)", path="Learners(1)/progress")["value"]
+    rows = bare_rows(ask(client, "aggregate($count as n)", path="Learners(1)/progress"))
     assert rows == [{"n": sum(row["learner_key"] == "u1" for row in ROWS)}]
 
 
@@ -177,7 +256,21 @@ def test_the_rows_of_a_path_are_transformed(client: TestClient) -> None:
         ("aggregate(status with sum as x)", 400, "query.type"),
         ("aggregate(scor with sum as x)", 400, "query.unknown_field"),
         ("groupby((status))/filter(score gt 1)", 400, "query.unknown_field"),
+        ("aggregate(attempts_made/$count as x)", 501, "query.not_supported"),
+        ("aggregate(attempts_made/score with max as x)", 501, "query.not_supported"),
+        ("aggregate(learner/progress/score with sum as x)", 501, "query.not_supported"),
+        ("aggregate(modul/score with sum as x)", 400, "query.unknown_field"),
+        ("aggregate(modul/$count as x)", 400, "query.unknown_field"),
+        ("aggregate(score/$count as x)", 400, "query.type"),
+        ("aggregate(INF with max as x)", 400, "query.type"),
+        ("compute(case(passed:NaN,true:score) as x)", 400, "query.type"),
+        ("compute(score as x)/compute(score as x)", 400, "query.option"),
+        ("groupby((status))&$compute=1 as score", 400, "query.option"),
+        ("groupby((status))&$deltatoken=x", 501, "query.not_supported"),
         ("topcount(0,score)", 400, "query.option"),
+        ("topcount(1.5,score)", 400, "query.option"),
+        ("topsum(INF,score)", 400, "query.option"),
+        ("toppercent(-1,score)", 400, "query.option"),
         ("toppercent(101,score)", 400, "query.option"),
         ("/".join(["identity"] * 9), 400, "query.too_complex"),
         ("/".join(["groupby((rollup(status,reason,learner_key)))"] * 4), 400, "query.too_complex"),
@@ -189,6 +282,12 @@ def test_what_is_wrong_or_not_built_is_refused_by_name(
     answer = client.get(f"LearnerProgress?$apply={apply}")
     assert answer.status_code == status, answer.text
     assert answer.json()["error"]["code"] == code
+
+
+def test_a_sum_to_be_reached_may_be_any_number(client: TestClient) -> None:
+    """Section 3.3.1.3: the first parameter is a number."""
+    for bound, count in (("1e300", len(ROWS)), ("-1e300", 0), ("0.5", 1)):
+        assert values(client, f"topsum({bound},score)/aggregate($count as n)") == [{"n": count}]
 
 
 def test_a_single_row_takes_no_transformations(client: TestClient) -> None:
@@ -211,3 +310,42 @@ def test_what_is_announced_is_what_is_built(client: TestClient) -> None:
         assert len(values(client, f"aggregate({','.join(told)})")) == 1
     xml = client.get("$metadata").text
     assert 'Term="Aggregation.CustomAggregate" Qualifier="completion_rate"' in xml
+
+
+def sets_of(model: Any) -> dict[str, Any]:
+    """The sets of a model by name."""
+    found = model["Container"].items()
+    return {name: told for name, told in found if isinstance(told, dict) and "$Collection" in told}
+
+
+def test_custom_aggregates_have_the_type_that_is_announced(client: TestClient) -> None:
+    """Section 5.2: where a property is called alike, that is its type."""
+    model = client.get("$metadata?$format=json").json()["fullcount"]
+    sets = sets_of(model)
+    assert "@Aggregation.CustomAggregate#passed" not in sets["LearnerProgress"]
+    assert sets["CertificationStanding"]["@Aggregation.CustomAggregate#renewals_due"] == "Edm.Int64"
+    full = "$format=application/json;odata.metadata=full"
+    for name, told in sets.items():
+        announced = {
+            key.partition("#")[2]: kind
+            for key, kind in told.items()
+            if key.startswith("@Aggregation.CustomAggregate#")
+        }
+        properties = model[told["$Type"].partition(".")[2]]
+        for measure, kind in announced.items():
+            (row,) = ask(client, f"aggregate({measure})", full, path=name)["value"]
+            found = row.get(f"{measure}@odata.type", "#Double").replace("#", "Edm.")
+            assert row[measure] is None or found == kind
+            for column in row.keys() & properties.keys():
+                assert properties[column]["$Type"] == announced[column]
+    found = client.get("LearnerProgress?$apply=groupby((passed),aggregate(pass_rate))")
+    assert list(found.json()["value"][0]) == ["passed", "judged@odata.type", "judged", "pass_rate"]
+
+
+def test_search_is_announced_where_there_is_text_to_search(client: TestClient) -> None:
+    for name, told in sets_of(client.get("$metadata?$format=json").json()["fullcount"]).items():
+        if "search" in told["@Aggregation.ApplySupported"]["Transformations"]:
+            ask(client, "search(a)/aggregate($count as n)", path=name)
+        else:
+            answer = client.get(f"{name}?$apply=search(a)")
+            assert answer.status_code == 501

@@ -107,6 +107,35 @@ def test_older_clients_get_a_whole_http_message(client: TestClient, gate: thread
     assert answer.text.endswith("\r\n\r\n1")
 
 
+def test_a_client_of_4_0_that_names_no_format_gets_a_whole_message(
+    client: TestClient, gate: threading.Event
+) -> None:
+    monitor = begin(client, "Teams/$count")
+    gate.set()
+    older = {"OData-MaxVersion": "4.0"}
+    plain = finish(client, monitor, Accept="*/*", **older)
+    assert (plain.headers["asyncresult"], plain.text) == ("200", "1")
+    gate.clear()
+    monitor = begin(client, "Teams/$count")
+    gate.set()
+    whole = finish(client, monitor, Accept="", **older)
+    assert whole.headers["content-type"] == "application/http"
+    assert whole.text.endswith("\r\n\r\n1")
+
+
+def test_a_deleted_monitor_is_not_there(client: TestClient, gate: threading.Event) -> None:
+    monitor = begin(client, "Teams")
+    assert client.delete(monitor).status_code == 204
+    gate.set()
+    gone = client.get(monitor)
+    assert (gone.status_code, gone.json()["error"]["code"]) == (404, "query.unknown_path")
+    assert client.delete(monitor).status_code == 204
+    gate.clear()
+    another = begin(client, "Teams")
+    gate.set()
+    assert finish(client, another).json()["value"]
+
+
 def test_the_answer_has_the_format_that_was_asked_for(
     client: TestClient, gate: threading.Event
 ) -> None:

@@ -151,6 +151,17 @@ def test_a_delta_tells_what_changed_and_what_is_gone(site: Site) -> None:
     assert "@odata.deltaLink" in again
 
 
+def test_what_became_null_is_told_to_those_who_omit_nulls(site: Site) -> None:
+    site.tell("team.upserted", {"team": "f", "name": "fay", "parent": "a"})
+    wish = {"Prefer": "track-changes,omit-values=nulls"}
+    walk = site.walk("Teams?$select=name,parent_key", **wish)
+    assert "parent_key" not in walk[0].json()["value"][0]
+    site.tell("team.upserted", {"team": "f", "name": "fay", "parent": None})
+    page = site.client.get(delta_link(walk[-1]), headers={"Prefer": "omit-values=nulls"})
+    assert [row["parent_key"] for row in page.json()["value"] if row["name"] == "fay"] == [None]
+    assert "preference-applied" not in page.headers
+
+
 def test_version_4_0_has_a_form_of_its_own_for_what_is_gone(site: Site) -> None:
     older = {"OData-MaxVersion": "4.0"}
     link = site.track(TEAMS, **older)
@@ -336,6 +347,21 @@ def test_a_past_revision_is_read_by_its_number(site: Site) -> None:
     assert site.client.get("Teams(1)/name/$value").text == "arn"
     assert site.client.get(f"Teams(1)?as_of={revision}").json()["name"] == "ada"
     assert site.client.get(f"Teams(6)?as_of={revision}").status_code == 404
+
+
+def test_transformations_read_a_past_revision_too(site: Site) -> None:
+    groups = "Teams?$apply=groupby((name))"
+    before = site.client.get(groups)
+    revision = revision_of(before)
+    site.teams("arn", "fay")
+    assert len(rows_of(site.walk(groups))) == 6
+    past = site.client.get(f"{groups}&as_of={revision}")
+    assert past.json()["value"] == before.json()["value"]
+    assert past.json()["@fullcount.revision"] == revision
+    counted = f"Teams/$count?$apply=groupby((name))&as_of={revision}"
+    assert site.client.get(counted).text == "5"
+    lag = site.client.get(f"IngestionLag?$apply=groupby((verdict))&as_of={revision}")
+    assert code(lag) == (400, "query.option")
 
 
 def test_a_revision_that_nothing_has_changed_since_keeps_its_verdict(site: Site) -> None:

@@ -73,6 +73,18 @@ def test_options_in_parentheses_choose_among_them(
     assert [row["attempt"] for row in body["attempts_made"]] == attempts
 
 
+def test_within_parentheses_it_is_the_row_of_the_path(client: TestClient) -> None:
+    """URL Conventions 5.1.1.14.4."""
+    of_first = "progress($filter=$it/learner_key eq 'u1';$select=assignment_id)"
+    rows = ask(client, f"Learners?$select=learner_key&$expand={of_first}")["value"]
+    assert [len(row["progress"]) for row in rows] == [5, 0, 0, 0, 0]
+    behind = "learners($filter=$it/name eq 'Team';$select=learner_key)"
+    team = ask(client, f"Learners(1)/team?$select=name&$expand={behind}")
+    assert [row["learner_key"] for row in team["learners"]] == ["u1"]
+    answer = client.get("Learners?$expand=progress($filter=$it/assignment_id eq 1)")
+    assert answer.json()["error"]["message"].startswith("Learners has no field 'assignment_id'")
+
+
 def test_expansions_nest_in_both_directions(client: TestClient) -> None:
     inner = "progress($select=assignment_id;$orderby=assignment_id;$top=2;$expand=attempts_made("
     inner += "$select=attempt;$top=1;$expand=module($select=name)),module($select=module_key))"

@@ -101,6 +101,60 @@ def test_full_metadata_reaches_expanded_rows(client: TestClient) -> None:
     assert "module@odata.navigationLink" not in body
 
 
+@pytest.mark.parametrize(
+    ("path", "kind", "value"),
+    [
+        ("LearnerProgress(1)/time_spent_s", "#Int64", 2**53 + 1),
+        ("LearnerProgress(1)/assigned_at", "#DateTimeOffset", "2025-01-01T00:00:00.000000Z"),
+        ("LearnerProgress(1)/status", "#fullcount.Status", "not_started"),
+        ("Modules(1)/tags", "#Collection(String)", ["a", "b"]),
+        ("Modules(1)/name", None, 'Module "0"'),
+    ],
+)
+def test_full_metadata_tells_the_type_of_a_property(
+    client: TestClient, path: str, kind: str | None, value: Any
+) -> None:
+    body = told(client, path, FULL)
+    assert (body.get("@odata.type"), body["value"]) == (kind, value)
+    assert "@odata.type" not in told(client, path, {})
+
+
+def test_full_metadata_tells_what_an_object_is(client: TestClient) -> None:
+    body = told(client, "Learners(1)/attributes", FULL)
+    assert (body["@odata.type"], body["grade"]) == ("#fullcount.Attributes", "A")
+    assert told(client, "Freshness", FULL)["@odata.id"] == "Freshness"
+    assert "@odata.id" not in told(client, "Freshness", {})
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "Learners(1)",
+        "Learners(1)/attributes",
+        "Modules(1)/tags",
+        "Modules(1)/tags?$count=true",
+        "Freshness",
+    ],
+)
+def test_the_type_stands_next_to_the_context(client: TestClient, path: str) -> None:
+    streamed = {"Accept": "application/json;odata.metadata=full;odata.streaming=true"}
+    answer = client.get(path, headers=streamed)
+    assert "odata.streaming=true" in answer.headers["content-type"]
+    assert list(answer.json())[:2] == ["@odata.context", "@odata.type"]
+    assert "@fullcount.verdict" in answer.json()
+
+
+@pytest.mark.parametrize("path", ["Learners", "Learners(1)", "", "$metadata", "Nothing"])
+def test_a_charset_is_told_to_those_who_name_one(client: TestClient, path: str) -> None:
+    for accept in ("application/json", "application/json;odata.metadata=full", "*/*"):
+        answer = client.get(path, headers={"Accept": accept})
+        assert "charset" not in answer.headers["content-type"]
+    named = client.get("Learners", headers={"Accept": "application/json;charset=utf-8"})
+    assert named.headers["content-type"] == (
+        "application/json;odata.metadata=minimal;charset=utf-8"
+    )
+
+
 def test_every_link_in_full_metadata_can_be_followed(client: TestClient) -> None:
     (row,) = told(client, "LearnerProgress?$top=1", FULL)["value"]
     links = [value for name, value in row.items() if name.endswith("Link")]
@@ -225,7 +279,7 @@ def test_what_nobody_can_keep_is_refused(client: TestClient) -> None:
 
 def test_metadata_is_also_json(client: TestClient) -> None:
     answer = client.get("$metadata?$format=json")
-    assert answer.headers["content-type"] == "application/json;charset=utf-8"
+    assert answer.headers["content-type"] == "application/json"
     assert answer.headers.get_list("odata-version") == ["4.01"]
     model = answer.json()
     assert (model["$Version"], model["$EntityContainer"]) == ("4.01", "fullcount.Container")
@@ -365,6 +419,8 @@ def test_what_has_not_changed_is_not_sent_again(
             .where(table_.c.environment_id == 1)
             .values(last_revision=table_.c.last_revision + 1)
         )
+    assert client.get("Teams/$count", headers={"If-Match": tag}).status_code == 412
+    assert client.get("Teams/$count", headers={"If-Match": "*"}).status_code == 200
     later = client.get(path, headers={"If-None-Match": tag})
     assert later.status_code == 200
     assert later.headers["etag"] != tag

@@ -56,6 +56,11 @@ def refused(client: TestClient, path: str, status: int) -> str:
         "$entity?$id=Learners(3)",
         f"$entity?$id={ROOT}/Learners(3)",
         "$entity?$select=learner_id,learner_key&$id=Learners(3)",
+        "$entity?$id=/odata/v4/Learners(3)",
+        "$entity/fullcount.Learner?$id=Learners(3)",
+        "%24entity?%24id=Learners(3)",
+        "Learners(3)/fullcount.Learner",
+        "Learners/fullcount.Learner/3",
     ],
 )
 def test_an_entity_is_found_by_each_of_its_names(client: TestClient, path: str) -> None:
@@ -73,6 +78,10 @@ def test_an_entity_is_found_by_each_of_its_names(client: TestClient, path: str) 
         ("Learners(status='active')", 400, "query.syntax"),
         ("Learners(@id)?@id='x'", 400, "query.type"),
         ("Learners(@id)", 400, "query.syntax"),
+        ("Learners(3,)", 400, "query.syntax"),
+        ("Learners(learner_id=3,)", 400, "query.syntax"),
+        ("Learners(-9223372036854775808)", 404, "query.unknown_entity"),
+        ("Learners(9223372036854775808)", 400, "query.type"),
         ("$entity?$id=Learners(99)", 404, "query.unknown_entity"),
         ("$entity?$id=$metadata", 400, "query.option"),
         ("Learners(3)?$id=Learners(3)", 400, "query.option"),
@@ -113,6 +122,67 @@ def test_a_list_can_be_counted(client: TestClient) -> None:
     assert client.get("Modules(2)/tags/$count").text == "0"
 
 
+@pytest.mark.parametrize(
+    ("options", "members"),
+    [
+        ("$filter=$it eq 'a'", ["a"]),
+        ("$filter=$this ne @left&@left='a'", ["b"]),
+        ("$filter=contains($it,'$it')", []),
+        ("$orderby=$it desc", ["b", "a"]),
+        ("$orderby=$it desc&$skip=1&$top=1", ["a"]),
+        ("$search=b", ["b"]),
+    ],
+)
+def test_options_choose_among_the_members_of_a_list(
+    client: TestClient, options: str, members: list[str]
+) -> None:
+    assert told(client, f"Modules(1)/tags?{options}")["value"] == members
+    assert told(client, f"LearnerProgress(1)/module/tags?{options}")["value"] == members
+
+
+def test_chosen_members_of_a_list_are_counted(client: TestClient) -> None:
+    assert client.get("Modules(1)/tags/$count?$filter=$it eq 'a'").text == "1"
+    assert client.get("Modules(1)/tags/$count?$search=a OR b&$top=1").text == "2"
+    assert told(client, "Modules(1)/tags?$count=true&$top=1")["@odata.count"] == 2
+    assert "@odata.count" not in told(client, "Modules(1)/tags?$count=false")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        "$filter=true);name",
+        "$filter=true;$top=1",
+        "$filter=",
+        "$top=-1",
+        "$orderby=name",
+        "$select=x",
+    ],
+)
+def test_options_of_a_list_are_held_against_its_members(client: TestClient, options: str) -> None:
+    assert client.get(f"Modules(1)/tags?{options}").status_code == 400
+    assert client.get("Modules(1)/name?$top=1").status_code == 400
+
+
+def test_an_encoded_dollar_sign_is_one(client: TestClient) -> None:
+    assert client.get("%24metadata").text == client.get("$metadata").text
+    assert client.get("Learners/%24count?%24filter=learner_id lt 3").text == "2"
+    assert client.get("Learners/%24filter(learner_id lt 3)/%24count").text == "2"
+    answer = client.post("%24batch", json={"requests": []})
+    assert answer.json() == {"responses": []}
+
+
+def test_a_row_is_no_media_stream(client: TestClient) -> None:
+    assert refused(client, "Learners(1)/$value", 400) == "query.option"
+    assert refused(client, "LearnerProgress(1)/module/$value", 400) == "query.option"
+
+
+def test_a_cast_to_another_type_leads_nowhere(client: TestClient) -> None:
+    assert client.get("Learners/fullcount.Learner/$count").text == "5"
+    context = told(client, "Learners/fullcount.Learner?$select=learner_key")["@odata.context"]
+    assert context == f"{ROOT}/$metadata#Learners(learner_key)"
+    assert refused(client, "Learners(1)/fullcount.Team", 404) == "query.unknown_path"
+
+
 def test_a_member_of_an_open_object_is_a_property(client: TestClient) -> None:
     body = told(client, "Learners(1)/attributes/grade")
     assert body["value"] == "A"
@@ -127,6 +197,32 @@ def test_members_of_an_open_object_can_be_selected(client: TestClient) -> None:
         body = told(client, f"Learners(1)?$select=learner_id,{select}")
         assert body["attributes"] == {"grade": "A"}
         assert body["@odata.context"].endswith("#Learners(learner_id,attributes/grade)/$entity")
+
+
+@pytest.mark.parametrize(
+    "select",
+    [
+        "attributes/*",
+        "attributes($select=*)",
+        "attributes,attributes/grade",
+        "attributes/grade,attributes",
+        "attributes/*,attributes/grade",
+        "attributes/grade,*",
+        "attributes/grade,attributes/level",
+    ],
+)
+def test_what_several_items_select_of_an_open_object_adds_up(
+    client: TestClient, select: str
+) -> None:
+    body = told(client, f"Learners(1)?$select={select}")
+    assert body["attributes"] == {"grade": "A", "level": 3}
+
+
+def test_operations_that_rows_do_not_have_are_ignored_in_a_selection(client: TestClient) -> None:
+    body = told(client, "Learners(1)?$select=learner_id,fullcount.*,fullcount.close")
+    assert body["learner_id"] == 1
+    assert "learner_key" not in body
+    assert refused(client, "Learners(1)?$select=other.*", 400) == "query.unknown_field"
 
 
 # References
@@ -177,6 +273,15 @@ def test_expanded_ways_can_hold_references_or_counts_alone(client: TestClient) -
     assert both["attempts_made"] == [{"attempt_id": 1}]
 
 
+def test_a_named_way_takes_precedence_over_the_star(client: TestClient) -> None:
+    for expand in ("*/$ref,team($select=name)", "team($select=name),*/$ref"):
+        body = told(client, f"Memberships?$expand={expand}&$top=1")
+        assert body["@odata.context"].endswith("#Memberships(team(name))")
+    whole = told(client, "Attempts(1)?$select=attempt&$expand=*($levels=1)")
+    assert whole["assignment"]["assignment_id"] == 1
+    assert refused(client, "Attempts(1)?$expand=*($levels=9)", 400) == "query.too_complex"
+
+
 # Segments
 
 
@@ -199,6 +304,13 @@ def test_filter_segments_narrow_a_set(client: TestClient) -> None:
     assert client.get("Learners(1)/progress/$filter(score lt 1)/$count").status_code == 200
     assert refused(client, "LearnerProgress/$filter(score)/$count", 400) == "query.type"
     assert refused(client, "LearnerProgress/$filter(true) or (true)", 400)
+    for empty in ("()", "( )"):
+        assert refused(client, f"LearnerProgress/$filter{empty}", 400) == "query.syntax"
+
+
+def test_a_row_behind_a_way_takes_computed_columns(client: TestClient) -> None:
+    path = "LearnerProgress(1)/learner?$compute=concat(learner_key,'!') as loud&$select=loud"
+    assert told(client, path)["loud"] == "u1!"
 
 
 def test_options_can_be_posted(client: TestClient) -> None:

@@ -194,7 +194,7 @@ def _cut(text: str, start: int, length: int | None = None) -> str:
 
 
 def _fold_case(change: Callable[[str], str]) -> Callable[[str], str]:
-    return lambda text: "".join(change(c) if c.isascii() else c for c in text)
+    return lambda text: "".join(other if len(other := change(c)) == 1 else c for c in text)
 
 
 _plain_texts = st.one_of(
@@ -206,6 +206,10 @@ _plain_texts = st.one_of(
 _plain_wholes = st.one_of(
     a_field("attempts", "cycle", "time_spent_s", "parts_total"),
     a_literal(-7, -2, -1, 0, 1, 2, 3, 60, 2024),
+)
+_lengths = st.one_of(
+    a_field("attempts", "cycle", "time_spent_s", "parts_total"),
+    a_literal(0, 1, 2, 3, 60, 2024),
 )
 _plain_numbers = st.one_of(
     a_field("score", "max_score", "percent_complete", "module/max_score"),
@@ -253,7 +257,7 @@ days = st.one_of(
 clocks = st.one_of(a_literal(*CLOCKS), a_call("time({})", _clock, times))
 _substrings = st.one_of(
     a_call("substring({},{})", _cut, _plain_texts, _plain_wholes),
-    a_call("substring({},{},{})", _cut, _plain_texts, _plain_wholes, _plain_wholes),
+    a_call("substring({},{},{})", _cut, _plain_texts, _plain_wholes, _lengths),
 )
 texts = st.one_of(
     _plain_texts,

@@ -4,14 +4,12 @@ Several environments share all entity keys and event ids; clocks jump, workers d
 A broken law raises AssertionError with its number (docs/reliability.md).
 """
 
-import os
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -461,10 +459,8 @@ def empty_store(store: Store) -> None:
 
 @contextmanager
 def quick_store() -> Iterator[Store]:
-    """A store on SQLite with the whole schema, in memory where the machine has such a folder."""
-    memory = Path("/dev/shm")  # noqa: S108 - a folder of our own is made in it
-    base = memory if os.access(memory, os.W_OK) else None
-    with tempfile.TemporaryDirectory(prefix="fc", dir=base) as folder:
+    """A store on SQLite with the whole schema."""
+    with tempfile.TemporaryDirectory(prefix="fc") as folder:
         store = open_store(f"sqlite:///{folder}/quick.db")
         with schema_transaction(store) as connection:
             SQLModel.metadata.create_all(connection)

@@ -24,6 +24,7 @@ from app.catalog.fields import Type
 from app.catalog.functions import AGGREGATES, FUNCTIONS, aggregate_named, function_named
 from app.store.aggregates import add_aggregates
 from app.store.arithmetic import add_arithmetic, write_arithmetic
+from app.store.folding import add_folding
 from app.store.tables.columns import UtcDateTime
 
 TYPES: dict[Type, Any] = {
@@ -50,6 +51,7 @@ def connection(database_url: str) -> Iterator[Connection]:
         if engine.dialect.name == "sqlite":
             add_aggregates(opened.connection.dbapi_connection)
             add_arithmetic(opened.connection.dbapi_connection)
+            add_folding(opened.connection.dbapi_connection)
         yield opened
     engine.dispose()
 
@@ -108,9 +110,10 @@ def test_substrings_are_cut_as_python_cuts_them(
         assert call(connection, "substring", *values) == text[first:last]
 
 
-def test_only_the_letters_a_to_z_change_their_case(connection: Connection) -> None:
-    assert call(connection, "tolower", "ÄbC-Ü") == "Äbc-Ü"
-    assert call(connection, "toupper", "äbC-ü") == "äBC-ü"
+def test_letters_of_every_script_change_their_case_one_for_one(connection: Connection) -> None:
+    assert call(connection, "tolower", "ÄbC-Ü ΣЖ Ⅷ") == "äbc-ü σж ⅷ"
+    assert call(connection, "toupper", "äbC-ü ςж ⅷ") == "ÄBC-Ü ΣЖ Ⅷ"
+    assert call(connection, "toupper", "ßﬁ") == "ßﬁ"
 
 
 def test_trim_takes_blanks_tabs_and_line_ends_off(connection: Connection) -> None:

@@ -36,7 +36,7 @@ def run_framed(
         "headers": [],
         **given,
     }
-    frame = RequestFrame(application, settings=settings, failures=FailureLimit(5))
+    frame = RequestFrame(application, settings=settings, failures=FailureLimit(5), refusals={})
     asyncio.run(frame(scope, receive, send))
     return sent
 

@@ -19,7 +19,7 @@ POWER_QUERY = (
         ("application/*", "", "minimal"),
         ("application/json", "", "minimal"),
         (POWER_QUERY, "", "minimal"),
-        ("application/json;odata=nometadata;charset=utf-8;x", "", "minimal"),
+        ("application/json;odata=nometadata;x", "", "minimal"),
         ("APPLICATION/JSON; ODATA.METADATA=NONE", "", "none"),
         ("application/json;metadata=none", "", "none"),
         ('application/json;odata.metadata="none"', "", "none"),
@@ -69,6 +69,7 @@ def test_a_browser_is_not_given_a_table() -> None:
         (";IEEE754Compatible=true", "odata.metadata=minimal;IEEE754Compatible=true"),
         (";ieee754compatible=TRUE;metadata=full", "odata.metadata=full;IEEE754Compatible=true"),
         (";odata.streaming=true", "odata.metadata=minimal;odata.streaming=true"),
+        (";charset=utf-8", "odata.metadata=minimal;charset=utf-8"),
         (";IEEE754Compatible=false", "odata.metadata=minimal"),
     ],
 )
@@ -76,7 +77,7 @@ def test_format_parameters_are_repeated_where_they_are_followed(
     parameters: str, media_type: str
 ) -> None:
     style = choose_style(f"application/json{parameters}", "", tables=False)
-    assert style.media_type == f"application/json;{media_type};charset=utf-8"
+    assert style.media_type == f"application/json;{media_type}"
 
 
 def test_metadata_is_xml_unless_only_json_is_read() -> None:

@@ -89,6 +89,8 @@ def test_as_of_names_the_moment() -> None:
         ("$expand=" + "author(" * 3_000, BadSyntax),
         ("as_of=2025-05-24", BadOption),
         ("as_of=soon", BadOption),
+        ("as_of=9999-12-31T23:59:59-14:00", BadOption),
+        ("as_of=0001-01-01T00:00:00%2B14:00", BadOption),
     ],
 )
 def test_a_wrong_option_is_refused(raw: str, error: type[AppError]) -> None:

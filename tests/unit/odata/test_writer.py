@@ -65,7 +65,7 @@ def test_annotations_nobody_wants_are_left_out() -> None:
     bare = Envelope("", FRESHNESS, Preferences(annotations=("-*",)))
     assert write_page(b"", bare, count=None, next_link=None) == b'{"value":[]}'
     assert write_entity(b'{"a":1}', bare) == b'{"a":1}'
-    assert orjson.loads(write_property(1, bare)) == {"value": 1}
+    assert orjson.loads(write_property(1, bare, {})) == {"value": 1}
 
 
 def test_whole_numbers_are_text_for_readers_of_doubles() -> None:
@@ -81,8 +81,8 @@ def test_an_entity_and_its_control_information_are_one_object() -> None:
 
 
 def test_a_property_is_a_value_or_the_members_of_an_object() -> None:
-    assert orjson.loads(write_property([1], Envelope("c", FRESHNESS)))["value"] == [1]
-    assert orjson.loads(write_property({"k": 1}, Envelope("c", FRESHNESS)))["k"] == 1
+    assert orjson.loads(write_property([1], Envelope("c", FRESHNESS), {}))["value"] == [1]
+    assert orjson.loads(write_property({"k": 1}, Envelope("c", FRESHNESS), {}))["k"] == 1
 
 
 @pytest.mark.parametrize(

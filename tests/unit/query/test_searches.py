@@ -31,6 +31,9 @@ A, B, C = (Term(word) for word in "abc")
         ("Δ", Term("Δ")),
         ("'a (b'", Joined("and", (A, Term("(b")))),
         ("'\"'", Term('"')),
+        ("'O''Neil a'", Joined("and", (Term("O'Neil"), A))),
+        ("''", Term("")),
+        ("'", Term("'")),
     ],
 )
 def test_a_search_is_read(text: str, search: Search) -> None:

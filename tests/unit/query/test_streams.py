@@ -67,6 +67,14 @@ def test_a_condition_narrows_only_where_it_restricts(condition: str, expected: s
             ),
             {"people"},
         ),
+        (
+            Request(
+                "LearnerProgress",
+                select=("status",),
+                expand=(Expand("attempts_made", where="$it/team_key eq 't'"),),
+            ),
+            {"people"},
+        ),
         (Request("LearnerProgress", group=("series_name",)), {"catalog"}),
         (Request("LearnerProgress", aggregates=(Aggregate("completed"),)), {"assignments"}),
     ],

@@ -57,6 +57,13 @@ def written_as(connection: Connection, values: dict[str, Any]) -> Any:
     return json.loads(text)
 
 
+def test_a_member_may_have_any_name(connection: Connection) -> None:
+    """Also that of an alias in the SQL around it."""
+    for name in ("r", "row", "q", "x", "t1", "c1", "j", "value", "*_"):
+        assert written_as(connection, {name: literal_column("1.5", Double())}) == {name: 1.5}
+    assert written_as(connection, {}) == {}
+
+
 def a_bound(value: Any, kind: Any) -> Any:
     return bindparam(None, value, type_=kind, unique=True)
 
