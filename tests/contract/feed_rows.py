@@ -138,3 +138,10 @@ def feed_client(store: Store, settings: Settings, key: str) -> Iterator[TestClie
         application, base_url=f"{ROOT}/", headers={"X-API-Key": key}, follow_redirects=False
     ) as client:
         yield client
+
+
+def told(client: TestClient, path: str, headers: dict[str, str]) -> Any:
+    """The body at a path."""
+    answer = client.get(path, headers=headers)
+    assert answer.status_code == 200, answer.text
+    return answer.json()

@@ -1,14 +1,13 @@
 """Columns that a question makes: what they are made from, and how their types are told."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 
 from app.base.config import Settings
 from app.store.engine import Store
-from tests.contract.feed_rows import feed_client, fill_feed
+from tests.contract.feed_rows import feed_client, fill_feed, told
 
 FULL = {"Accept": "application/json;odata.metadata=full"}
 NONE = {"Accept": "application/json;odata.metadata=none"}
@@ -18,13 +17,6 @@ NONE = {"Accept": "application/json;odata.metadata=none"}
 def client(store: Store, settings: Settings) -> Iterator[TestClient]:
     with feed_client(store, settings, fill_feed(store).reader) as opened:
         yield opened
-
-
-def told(client: TestClient, path: str, headers: dict[str, str]) -> Any:
-    """The body at a path."""
-    answer = client.get(path, headers=headers)
-    assert answer.status_code == 200, answer.text
-    return answer.json()
 
 
 def test_computed_columns_tell_what_a_reader_could_not_know(client: TestClient) -> None:

@@ -28,6 +28,7 @@ from tests.contract.feed_rows import (
     feed_client,
     fill_feed,
     progress,
+    told,
     write_rows,
 )
 
@@ -51,13 +52,6 @@ def keys(store: Store) -> FeedKeys:
 def client(store: Store, settings: Settings, keys: FeedKeys) -> Iterator[TestClient]:
     with feed_client(store, settings, keys.reader) as opened:
         yield opened
-
-
-def told(client: TestClient, path: str, headers: dict[str, str]) -> Any:
-    """The body at a path."""
-    answer = client.get(path, headers=headers)
-    assert answer.status_code == 200, answer.text
-    return answer.json()
 
 
 # Control information
