@@ -84,7 +84,7 @@ def _open_bare() -> Any:
         plain = url.set(drivername="postgresql").render_as_string(hide_password=False)
         return psycopg.connect(plain, autocommit=True)
     connection = sqlite3.connect(str(url.database), isolation_level=None)
-    for pragma in ("cache_size=-65536", "mmap_size=1073741824", "temp_store=MEMORY"):
+    for pragma in ("cache_size=-65536", "mmap_size=2147418112", "temp_store=MEMORY"):
         connection.execute(f"pragma {pragma}")
     return connection
 

@@ -135,6 +135,6 @@ def _agree(one: Figures, other: Figures) -> bool:
     return abs(one.average_score - other.average_score) < 1e-9
 
 
-def as_body(value: dict[str, Any] | None) -> bytes | None:
-    """A JSON body, or none."""
-    return None if value is None else json.dumps(value).encode()
+def as_body(value: dict[str, Any] | None) -> bytes:
+    """A JSON body; empty for none."""
+    return b"" if value is None else json.dumps(value).encode()

@@ -1,6 +1,5 @@
 """Measuring side by side: rounds of A B A B, medians, and a table of what came out."""
 
-import os
 import statistics
 import sys
 from collections.abc import Callable, Mapping
@@ -67,9 +66,9 @@ def memory_bytes(pid: int) -> int:
 
 
 def processor_s(pid: int) -> float:
-    """How many seconds of processor time a process has used so far, in steps of a tick."""
-    told = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(told[11]) + int(told[12])) / os.sysconf("SC_CLK_TCK")
+    """How many seconds of processor time the threads of a process have used so far."""
+    threads = Path(f"/proc/{pid}/task").iterdir()
+    return sum(int((one / "schedstat").read_text().split()[0]) for one in threads) / 1e9
 
 
 def show_figures(title: str, figures: list[Figure]) -> None:

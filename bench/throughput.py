@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from functools import cache, partial
 from itertools import islice
@@ -309,7 +309,8 @@ def _send_all(
             for due_s, (name, body) in _taken(todo):
                 time.sleep(max(started + due_s - time.monotonic(), 0))
                 late.append(time.monotonic() - started - due_s)
-                accepted.append(_send_body(replace(client, key=keys[name]), body))
+                client.key = keys[name]
+                accepted.append(_send_body(client, body))
 
     _run_beside([send] * senders)
     acknowledged_s = time.monotonic() - started

@@ -129,15 +129,11 @@ def check_key(connection: Connection, presented: str) -> CheckedKey:
         raise NotAuthenticated("this key was revoked", hint="Issue a new one: fullcount keys add")
     if row.expires_at is not None and decode_moment(row.expires_at) <= moment:
         raise NotAuthenticated("this key has expired", hint="Issue a new one: fullcount keys add")
-    principal = Principal(
-        environment_id=row.environment_id,
-        environment_key=row.environment_key,
-        key=row.public_key,
-        scopes=frozenset(row.scopes.split()),
-        timezone=row.timezone,
-    )
     is_stale = (
         row.last_used_at is None or moment - decode_moment(row.last_used_at) >= _USE_NOTED_EVERY
+    )
+    principal = _principal_of(
+        row.environment_id, row.environment_key, row.public_key, row.scopes, row.timezone
     )
     return CheckedKey(principal, use_is_news=is_stale)
 
@@ -204,6 +200,14 @@ class _KeyRow(NamedTuple):
     last_used_at: Any
     environment_key: str
     timezone: str
+
+
+@lru_cache(maxsize=512)
+def _principal_of(
+    environment_id: int, environment_key: str, public_key: str, scopes: str, timezone: str
+) -> Principal:
+    held = frozenset(scopes.split())
+    return Principal(environment_id, environment_key, public_key, held, timezone)
 
 
 @lru_cache(maxsize=2)

@@ -138,6 +138,8 @@ def count_fact(fact: Fact) -> None:
     """Move the metrics that a fact is about."""
     kept = _instruments()
     match fact:
+        case PlanMade():  # First, since there is one for every request.
+            kept.plans.labels("parsing" if fact.is_new else "cache").inc()
         case BatchAccepted():
             _count_batch(kept, fact)
         case BatchRefused():
@@ -176,8 +178,6 @@ def _count_other(kept: _Instruments, fact: Fact) -> None:
             kept.pulled.labels(fact.environment_id).inc()
         case PullFailed():
             kept.pull_failures.labels(fact.environment_id).inc()
-        case PlanMade():
-            kept.plans.labels("parsing" if fact.is_new else "cache").inc()
         case BucketsFolded():
             kept.folded.labels(fact.environment_id).inc(fact.delta_count)
         case DefectOpened():

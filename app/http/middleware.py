@@ -4,7 +4,7 @@ Pure ASGI, so that nothing is held back: a response passes through as it is writ
 """
 
 import re
-import uuid
+import secrets
 from collections.abc import Callable, Iterable, Mapping
 
 from starlette.responses import Response
@@ -178,4 +178,4 @@ def _choose_id(headers: Iterable[tuple[bytes, bytes]]) -> str:
     for name, value in headers:
         if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
             return value.decode("ascii")
-    return uuid.uuid4().hex
+    return secrets.token_hex(16)

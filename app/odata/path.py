@@ -6,6 +6,7 @@ Splits before it decodes, so that an encoded slash or quote may stand in a key. 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from functools import lru_cache
 from itertools import islice
 from urllib.parse import unquote
 
@@ -89,12 +90,21 @@ def read_path(raw: str, feed: Feed, *, aliases: Mapping[str, str] | None = None)
     Raises: UnknownPath, BadSyntax, TypeMismatch, NotSupported
     Source: OData URL Conventions 4.01, 4.3 to 4.16
     """
+    return _walk_path(raw, feed, aliases) if aliases else _known_path(raw, feed)
+
+
+@lru_cache(maxsize=512)
+def _known_path(raw: str, feed: Feed) -> Address:
+    return _walk_path(raw, feed, {})
+
+
+def _walk_path(raw: str, feed: Feed, aliases: Mapping[str, str]) -> Address:
     first, *rest = split_path(raw)
     name, key = split_segment(first)
     if name in NOT_OFFERED:
         raise NotSupported(f"{name} is not supported", target=name)
     segments = iter(rest)
-    walker = _Walker(feed, aliases or {}, segments)
+    walker = _Walker(feed, aliases, segments)
     if name == "$all" and key is None and feed.datasets:
         if rest:
             raise NotSupported("nothing is supported behind $all", target="$all")

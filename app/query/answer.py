@@ -16,7 +16,7 @@ from app.ledger.facts import Freshness, Lag, StreamLag, read_freshness, read_lag
 from app.ledger.receipts import sign_claim
 from app.ledger.verdict import PAST_REVISION, State, Verdict
 from app.query.claims import Claim, Told, hold_claims, note_claims
-from app.query.cursor import Cursor, digest_question, read_token, write_token
+from app.query.cursor import Cursor, digest_question, digest_walk, read_token, write_token
 from app.query.demand import check_demand
 from app.query.forms import form_of
 from app.query.frames import AS_OF_BIND, AS_OF_DAY_BIND, ENVIRONMENT_BIND, computed_bind
@@ -153,7 +153,7 @@ def _read_cursor(connection: Connection, plan: Plan) -> Cursor | None:
     if not plan.after:
         return None
     secret = _secret_of(connection, plan)
-    return read_token(plan.after, plan.request, environment_id=plan.environment_id, secret=secret)
+    return read_token(plan.after, _digest_walk(plan.shape, plan.environment_id), secret=secret)
 
 
 def _seal_receipt(connection: Connection, plan: Plan, freshness: Freshness) -> str:
@@ -178,6 +178,11 @@ def _digest_plan(plan: Plan) -> str:
 @lru_cache(maxsize=512)
 def _digest_shape(shape: Shape, environment_id: int) -> str:
     return digest_question(shape.request, environment_id)
+
+
+@lru_cache(maxsize=512)
+def _digest_walk(shape: Shape, environment_id: int) -> str:
+    return digest_walk(shape.request, environment_id)
 
 
 def _secret_of(connection: Connection, plan: Plan) -> bytes:
@@ -291,9 +296,8 @@ class _Reading:
         told = note_claims(self.freshness.streams)
         cursor = Cursor(edge, left, self.as_of, self.revision, told)
         secret = _secret_of(self.connection, self.plan)
-        return write_token(
-            cursor, self.plan.request, environment_id=self.plan.environment_id, secret=secret
-        )
+        digest = _digest_walk(self.plan.shape, self.plan.environment_id)
+        return write_token(cursor, digest, secret=secret)
 
     def _edge(self, last: int) -> tuple[Any, ...] | None:
         """The sort values of the page's last row; None where no row follows.

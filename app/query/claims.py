@@ -41,32 +41,30 @@ def note_claims(streams: tuple[StreamLag, ...]) -> Told:
     return tuple((claim, tuple(names)) for claim, names in told.items())
 
 
-def pack_claims(told: Told) -> list[list[Any]]:
+@lru_cache(maxsize=256)
+def pack_claims(told: Told) -> tuple[tuple[Any, ...], ...]:
     """Claims as a token holds them."""
-    return [
-        [
+    return tuple(
+        (
             claim.verdict.state,
             claim.verdict.reason,
             claim.verdict.is_waived,
             None if claim.through is None else format_time(claim.through),
             names,
-        ]
+        )
         for claim, names in told
-    ]
+    )
 
 
 def unpack_claims(packed: Iterable[tuple[Any, ...]]) -> Told:
     """Claims out of a token."""
-    return tuple(
-        (
-            Claim(
-                Verdict(State(state), reason, waived),
-                None if through is None else parse_time(through),
-            ),
-            tuple(names),
-        )
-        for state, reason, waived, through, names in packed
-    )
+    return tuple((_claim_of(*said), tuple(names)) for *said, names in packed)
+
+
+@lru_cache(maxsize=256)
+def _claim_of(state: str, reason: str | None, waived: bool, through: str | None) -> Claim:
+    verdict = Verdict(State(state), reason, waived)
+    return Claim(verdict, None if through is None else parse_time(through))
 
 
 def hold_claims(freshness: Freshness, told: Told, *, revision: int) -> Freshness:

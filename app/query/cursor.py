@@ -33,14 +33,17 @@ class Cursor:
     told: Told = ()
 
 
-def write_token(cursor: Cursor, request: Request, *, environment_id: int, secret: bytes) -> str:
-    """Seal a cursor for the question it belongs to."""
+def write_token(cursor: Cursor, digest: str, *, secret: bytes) -> str:
+    """Seal a cursor for the question it belongs to.
+
+    digest: of that question (`digest_walk`)
+    """
     values = [
         {"t": format_time(value)} if isinstance(value, datetime) else value
         for value in cursor.values
     ]
     body = [
-        _digest(request, environment_id),
+        digest,
         values,
         cursor.left,
         format_time(cursor.as_of),
@@ -50,17 +53,18 @@ def write_token(cursor: Cursor, request: Request, *, environment_id: int, secret
     return str(sealer_of(secret, "pages").dumps(body))
 
 
-def read_token(token: str, request: Request, *, environment_id: int, secret: bytes) -> Cursor:
+def read_token(token: str, digest: str, *, secret: bytes) -> Cursor:
     """Open the token of a page of this question.
 
+    digest: of the question (`digest_walk`)
     Raises: BadToken, when it is not ours, or belongs to another question or environment
     """
     try:
         opened = sealer_of(secret, "pages").loads(token)
-        digest, values, left, as_of, revision, told = opened
+        its_digest, values, left, as_of, revision, told = opened
     except (BadSignature, ValueError, TypeError) as error:
         raise BadToken("this page token was not made here", hint="Start the walk anew.") from error
-    if digest != _digest(request, environment_id):
+    if its_digest != digest:
         raise BadToken(
             "this page token belongs to another question",
             hint="Follow nextLink as it is; change nothing in it.",
@@ -74,7 +78,7 @@ def digest_question(request: Request, environment_id: int) -> str:
     but the key, the page and the moment.
     """
     asked = (
-        _digest(request, environment_id),
+        digest_walk(request, environment_id),
         request.select,
         request.expand,
         request.skip,
@@ -85,7 +89,7 @@ def digest_question(request: Request, environment_id: int) -> str:
     return hashlib.sha256(repr(asked).encode()).hexdigest()[:20]
 
 
-def _digest(request: Request, environment_id: int) -> str:
+def digest_walk(request: Request, environment_id: int) -> str:
     """What must stay the same from page to page; the page size may change."""
     asked = (
         environment_id,

@@ -63,6 +63,8 @@ def read_demand(
     floor: what is required whatever the options say
     Raises: BadOption
     """
+    if not given and not if_none_match:
+        return Demand(require=floor, address=address, variant=variant)
     until = _word(given, "until", ("complete",))
     return Demand(
         require=floor or _word(given, "require", tuple(_REQUIRED)),

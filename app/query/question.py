@@ -24,7 +24,7 @@ from app.query.searching import bind_search_terms
 from app.store.arithmetic import whole_between
 
 _APART = {"key", "aliases", "after", "as_of", "revision", "demand"}
-_PLAIN = tuple(name for name in Request.__dataclass_fields__ if name not in _APART)
+_plain_of = attrgetter(*(name for name in Request.__dataclass_fields__ if name not in _APART))
 # All that shapes a plan of the settings: doors with the same limits find one another's plans.
 _limits_of = attrgetter(*(name for name in Settings.model_fields if name.startswith("limit_")))
 
@@ -65,7 +65,7 @@ class Question:
         self._carried: dict[int, int] = {}
         self._columns = 0
         self._key = (
-            *(getattr(request, name) for name in _PLAIN),
+            *_plain_of(request),
             None if request.key is None else tuple(map(_key_part, request.key.items())),
             tuple(request.aliases.items()),
             request.demand.until_complete,

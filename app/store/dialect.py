@@ -28,6 +28,7 @@ from app.store.tables.columns import UtcDateTime
 
 WRITE_OPTION = "fullcount_write"
 FLEETING_OPTION = "fullcount_fleeting"
+READ_OPTION = "fullcount_read"
 DRIVER_ERRORS = (sqlite3.Error, psycopg.Error)
 BUSY_ERRORS = (sqlite3.OperationalError, psycopg.OperationalError)
 
@@ -61,7 +62,7 @@ def prepare_connection(raw: Any, _record: Any) -> None:
         "busy_timeout=5000",
         "wal_autocheckpoint=20000",
         "cache_size=-65536",
-        "mmap_size=1073741824",
+        "mmap_size=2147418112",  # The most that SQLite maps.
         "temp_store=MEMORY",
     ):
         cursor.execute(f"PRAGMA {pragma}")
@@ -76,6 +77,8 @@ def begin_transaction(connection: Connection) -> None:
     options = connection.get_execution_options()
     raw: Any = connection.connection.dbapi_connection
     if connection.dialect.name == "sqlite":
+        if options.get(READ_OPTION):
+            return  # The snapshot said it.
         if options.get(FLEETING_OPTION):
             raw.execute("PRAGMA synchronous=NORMAL")
         raw.execute("BEGIN IMMEDIATE" if options.get(WRITE_OPTION) else "BEGIN")

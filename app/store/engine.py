@@ -5,7 +5,7 @@ environment's tables must name its environment, or is refused here.
 """
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,6 +19,7 @@ from app.store.dialect import (
     BUSY_ERRORS,
     DRIVER_ERRORS,
     FLEETING_OPTION,
+    READ_OPTION,
     WRITE_OPTION,
     begin_transaction,
     end_fleeting,
@@ -138,13 +139,25 @@ def snapshot(store: Store, *, limit_s: float | None = None) -> Iterator[Connecti
             connection = connection.execution_options(
                 isolation_level="REPEATABLE READ", postgresql_readonly=True
             )
-        begun = connection.begin()
+        end_reading = _begin_reading(connection)
         try:
             limit_time(connection, limit_s)
             yield connection
         finally:
             unlimit_time(connection, limit_s)
-            begun.rollback()
+            end_reading()
+
+
+def _begin_reading(connection: Connection) -> Callable[[], None]:
+    """Open a transaction that sees one state of the database, and give what ends it.
+
+    On SQLite straight to the driver: SQLAlchemy's own way costs more than many a question.
+    """
+    if connection.dialect.name != "sqlite":
+        return connection.begin().rollback
+    raw: Any = connection.connection.dbapi_connection
+    raw.execute("BEGIN")
+    return raw.rollback  # type: ignore[no-any-return]
 
 
 @contextmanager
@@ -167,7 +180,7 @@ def _reader(store: Store) -> Iterator[Connection]:
         connection = store.readers.pop()
     except IndexError:
         opened = store.engine.connect()
-        connection = opened.execution_options(**{_KEPT_OPTION: store.kept})
+        connection = opened.execution_options(**{_KEPT_OPTION: store.kept, READ_OPTION: True})
     try:
         yield connection
     except BaseException:

@@ -9,7 +9,7 @@ import pytest
 from app.base.errors import BadToken
 from app.ledger.verdict import State, Verdict
 from app.query.claims import Claim
-from app.query.cursor import Cursor, read_token, write_token
+from app.query.cursor import Cursor, digest_walk, read_token, write_token
 from app.query.request import Aggregate, Expand, Order, Request
 from tests.builders import NOON
 
@@ -29,8 +29,12 @@ VALUES: list[Any] = [
 ]
 
 
-def token_of(cursor: Cursor, request: Request = ASKED) -> str:
-    return write_token(cursor, request, environment_id=1, secret=SECRET)
+def token_of(cursor: Cursor) -> str:
+    return write_token(cursor, digest_walk(ASKED, 1), secret=SECRET)
+
+
+def opened_for(token: str, request: Request = ASKED, environment_id: int = 1) -> Cursor:
+    return read_token(token, digest_walk(request, environment_id), secret=SECRET)
 
 
 @pytest.mark.parametrize("left", [None, 0, 7])
@@ -40,7 +44,7 @@ def test_a_position_comes_back_exactly(left: int | None) -> None:
         (Claim(Verdict(State.COMPLETE), NOON), ("people",)),
     )
     cursor = Cursor(tuple(VALUES), left, NOON.replace(microsecond=1), 7, told)
-    opened = read_token(token_of(cursor), ASKED, environment_id=1, secret=SECRET)
+    opened = opened_for(token_of(cursor))
     assert opened == cursor
     assert [type(value) for value in opened.values] == [type(value) for value in VALUES]
 
@@ -61,7 +65,7 @@ def test_a_position_comes_back_exactly(left: int | None) -> None:
 def test_a_token_of_another_question_does_not_open(change: dict[str, Any]) -> None:
     token = token_of(Cursor((1,), None, NOON, 7))
     with pytest.raises(BadToken):
-        read_token(token, replace(ASKED, **change), environment_id=1, secret=SECRET)
+        opened_for(token, replace(ASKED, **change))
 
 
 @pytest.mark.parametrize(
@@ -76,20 +80,19 @@ def test_a_token_of_another_question_does_not_open(change: dict[str, Any]) -> No
 )
 def test_what_does_not_move_the_position_may_change(change: dict[str, Any]) -> None:
     token = token_of(Cursor((1,), None, NOON, 7))
-    request = replace(ASKED, **change)
-    assert read_token(token, request, environment_id=1, secret=SECRET).values == (1,)
+    assert opened_for(token, replace(ASKED, **change)).values == (1,)
 
 
 def test_a_token_opens_in_its_environment_only() -> None:
     token = token_of(Cursor((1,), None, NOON, 7))
     with pytest.raises(BadToken):
-        read_token(token, ASKED, environment_id=2, secret=SECRET)
+        opened_for(token, environment_id=2)
 
 
 def test_a_token_opens_with_its_secret_only() -> None:
     token = token_of(Cursor((1,), None, NOON, 7))
     with pytest.raises(BadToken):
-        read_token(token, ASKED, environment_id=1, secret=b"t" * 32)
+        read_token(token, digest_walk(ASKED, 1), secret=b"t" * 32)
 
 
 def test_a_token_stands_in_a_url_as_it_is() -> None:
