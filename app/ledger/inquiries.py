@@ -217,7 +217,9 @@ def keep_progress(
             after=after,
             request_count=table_of(Inquiry).c.request_count + request_count,
         )
-        keep_names(connection, claimed.environment_id, claimed.interval, named, now=now())
+        # Never before the inquiry, however the clock steps back: what is older is forgotten.
+        moment = max(now(), claimed.begun_at)
+        keep_names(connection, claimed.environment_id, claimed.interval, named, now=moment)
         told_count = count_missing(
             connection, claimed.environment_id, claimed.interval, since=claimed.begun_at
         )

@@ -19,8 +19,12 @@ def make_expansions(
     settings = question.settings
     if asked and depth > settings.limit_expand_depth:
         raise TooComplex(f"$expand goes {depth} levels deep; at most {settings.limit_expand_depth}")
-    if depth == 1 and _count_expands(asked) > settings.limit_expand_count:
-        raise TooComplex(f"$expand names over {settings.limit_expand_count} navigations")
+    most, named = settings.limit_expand_count, _count_expands(asked)
+    if depth == 1 and named > most:
+        raise TooComplex(
+            f"$expand names {named} navigations; at most {most}",
+            hint="Ask for them in several requests, or expand fewer.",
+        )
     return tuple(_make_expansion(question, dataset, expand, depth=depth) for expand in asked)
 
 

@@ -282,6 +282,13 @@ def test_a_named_way_takes_precedence_over_the_star(client: TestClient) -> None:
     assert refused(client, "Attempts(1)?$expand=*($levels=9)", 400) == "query.too_complex"
 
 
+def test_a_star_over_too_many_ways_is_refused_with_the_way_out(client: TestClient) -> None:
+    error = told(client, "LearnerProgress?$expand=*", 400)["error"]
+    assert error["code"] == "query.too_complex"
+    assert "11 navigations; at most 6" in error["message"]
+    assert "several requests" in str(error)
+
+
 # Segments
 
 

@@ -251,6 +251,21 @@ def test_what_was_found_and_asked_survives_a_death_midway(
     assert repeated == [], "what was answered is not asked again"
 
 
+def test_a_clock_that_steps_back_takes_no_name_away(
+    lms: Lms, store: Store, open_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deliver(lms, store, open_settings, made=300, lost=[5, 65])
+
+    def claim_then_step_back(*given: Any) -> Any:
+        claimed = claim_inquiry(*given)
+        monkeypatch.setattr(inquiries, "now", lambda: now() - timedelta(seconds=5))
+        return claimed
+
+    monkeypatch.setattr(asking, "claim_inquiry", claim_then_step_back)
+    assert ask_once(store, open_settings)
+    assert ids(lms.missing()["named"]) == ["q-0005", "q-0065"]
+
+
 def test_one_asker_at_a_time_has_an_interval_and_a_late_one_changes_nothing(
     lms: Lms, store: Store, open_settings: Settings
 ) -> None:

@@ -107,6 +107,12 @@ def test_a_double_keeps_all_its_digits(connection: Connection, number: float) ->
     assert is_same(number_written(connection, number), number)
 
 
+@pytest.mark.parametrize("number", [0.0, -0.0, 100.0, -7.0, 1e14, -999999999999.0])
+def test_a_whole_number_is_written_as_an_integer(connection: Connection, number: float) -> None:
+    assert type(number_written(connection, number)) is int
+    assert is_same(number_written(connection, number), number)
+
+
 @settings(
     max_examples=300,
     deadline=None,
