@@ -31,6 +31,10 @@ class Type(StrEnum):
     NULL = "null"
 
 
+# The unit of numbers that count rows or values; they are told as decimals without fraction.
+COUNTED = "count"
+
+
 class Role(StrEnum):
     """What a field is for in a report builder."""
 

@@ -12,11 +12,10 @@ from typing import Any
 
 import orjson
 
-from app.catalog.fields import Dataset, Field, Type
+from app.catalog.fields import COUNTED, Dataset, Field, Type
 from app.odata.feed import NAMESPACE, Feed, find_navigation
 from app.odata.formats import Style
 from app.odata.selection import Selection
-from app.query.measuring import COUNTED
 from app.query.plan import Shape
 from app.query.request import TYPE_ENDING
 from app.query.streams import Expansion

@@ -7,9 +7,9 @@ import re
 from typing import NoReturn
 
 from app.base.errors import BadOption, BadSyntax, NotSupported, TooComplex, TypeMismatch
-from app.catalog.fields import Field, Type
+from app.catalog.fields import COUNTED, Field, Type
 from app.catalog.functions import FUNCTIONS, function_named
-from app.query.expr import AsOf, Both, CountOf, Expr, Not, Quantified, Rows
+from app.query.expr import AsOf, Both, Column, CountOf, Expr, Not, Quantified, Rows
 from app.query.kinds import (
     NULL,
     calculate,
@@ -99,8 +99,7 @@ class Binder(Names):
             case ast.UnaryOp():
                 return self.bind_unary(node)
             case ast.BinOp():
-                left, right = self.bind(node.left), self.bind(node.right)
-                return calculate(_ARITHMETIC[type(node.op)], left, right)
+                return self.bind_arithmetic(node)
             case Alias():
                 return self.bind_alias(node)
             case EnumText():
@@ -138,6 +137,18 @@ class Binder(Names):
             else:
                 terms.append(term)
         return Both(Type.BOOL, node.operator, tuple(terms))
+
+    def bind_arithmetic(self, node: Node) -> Expr:
+        """Bind `add sub mul div divby mod`.
+
+        What `aggregate` has counted is a decimal without fraction: `div` gives it one.
+        Source: OData Extension for Data Aggregation 4.0, section 3.2.1.4
+        """
+        left, right = self.bind(node.left), self.bind(node.right)
+        operator = _ARITHMETIC[type(node.op)]
+        if operator == "div" and (_is_counted(left) or _is_counted(right)):
+            operator = "divby"
+        return calculate(operator, left, right)
 
     def bind_comparison(self, node: Node) -> Expr:
         """Bind a comparison, `in` or `has`."""
@@ -308,6 +319,10 @@ class Binder(Names):
             raise BadOption(f"the value of an alias names the alias @{node.name[:40]}")
         text = self.aliases.get(node.name)
         return ast.Null() if text is None else self.parse(text)
+
+
+def _is_counted(expr: Expr) -> bool:
+    return isinstance(expr, Column) and expr.type is Type.INT and expr.field.unit == COUNTED
 
 
 def _refuse_function(name: str) -> NoReturn:

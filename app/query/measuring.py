@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from app.base.errors import BadOption, NotSupported, TypeMismatch
-from app.catalog.fields import Dataset, Field, Role, Rollup, Type
+from app.catalog.fields import COUNTED, Dataset, Field, Role, Rollup, Type
 from app.catalog.functions import AggregateFunction, aggregate_named
 from app.query.binding import Binder
 from app.query.expr import Column, Expr, own_column
@@ -35,8 +35,6 @@ STANDARD_METHODS = {
 # Offered under the namespace of the schema: `score with fullcount.median as middle`.
 CUSTOM_METHODS = ("median", "p10", "p90", "deviation")
 NAMESPACE = "fullcount"
-# The unit of numbers that count rows or values; they are told as decimals without fraction.
-COUNTED = "count"
 # Numbers that do not change when a value is there more than once.
 _INDIFFERENT = {"min", "max", "distinct"}
 

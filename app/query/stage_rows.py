@@ -1,7 +1,7 @@
 """Stages in, SQL out: each a select over the one below; the lowest names the environment."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import (
@@ -13,8 +13,10 @@ from sqlalchemy import (
     Select,
     case,
     cast,
+    false,
     func,
     literal_column,
+    not_,
     null,
     select,
     true,
@@ -25,7 +27,7 @@ from sqlalchemy import (
 from app.catalog.fields import Dataset, Field, Type
 from app.catalog.functions import aggregate_named
 from app.query.conditions import SQL_TYPES, write_condition, write_value
-from app.query.expr import Expr
+from app.query.expr import Expr, Literal, own_column
 from app.query.frames import DatasetFrame, Sources
 from app.query.numbers import write_numbers
 from app.query.rollups import rolled_dataset
@@ -141,9 +143,10 @@ def _rows_within(source: Picked, sources: Sources, columns: Sequence[Label[Any]]
         value = as_double(write_value(limit.value, sources.root))
         before: Sql = TotalBefore(value).over(**over, rows=(None, 0))
         told = {"before": _within_reach(before - OwnShare(value))}
-        if limit.percent:
-            whole: Sql = RunningTotal(value).over(partition_by=over["partition_by"])
-            told["whole"] = _within_reach(whole)
+        # Of a share the sum of all, of a sum the most that it comes to.
+        added = value if limit.percent else case((value > 0, value))
+        whole: Sql = RunningTotal(added).over(partition_by=over["partition_by"])
+        told |= {"whole": _within_reach(whole), "falls": func.coalesce(value, -1.0) < 0}
     labels = [value.label(name) for name, value in told.items()]
     inner = select(*columns, *labels).select_from(sources.clause).where(*sources.conditions)
     rows = inner.subquery()
@@ -164,16 +167,33 @@ def _is_within(limit: Limit, rows: FromClause) -> ColumnElement[bool]:
         return kept if limit.top is None else kept & (rows.c.place <= limit.skip + limit.top)
     before = func.coalesce(rows.c.before, literal_column("0.0", Double()))
     if not limit.percent:
-        return before < limit.bound
+        return _is_short_of(limit, before, rows)
     whole, reached = rows.c.whole, before * 100.0
     least = rows.c.whole * limit.bound
     return case((whole > 0, reached < least), (whole < 0, reached > least), else_=true())
+
+
+def _is_short_of(limit: Limit, before: Sql, rows: FromClause) -> ColumnElement[bool]:
+    """Has no row before this one reached the sum? From the greatest down the sum rises to that of
+    all above 0 and falls then; from the least up it falls first, from a sum of nothing.
+
+    Source: OData Extension for Data Aggregation 4.0, section 3.3.1
+    """
+    if limit.bound <= 0:
+        return false()
+    _, descends = limit.by[0]
+    if not descends:
+        return before < limit.bound
+    most = func.coalesce(rows.c.whole, 0.0)
+    return (before < limit.bound) & (not_(rows.c.falls) | (most < limit.bound))
 
 
 # Groups
 
 
 def _write_summed(source: Summed, setting: Setting) -> tuple[FromClause, set[str]]:
+    if source.parts:
+        return _write_whole(source, setting)
     if any(number.once for _, number in source.numbers):
         return _write_once(source, setting)
     below, rollup = source.stage, source.rollup
@@ -199,6 +219,32 @@ def _write_summed(source: Summed, setting: Setting) -> tuple[FromClause, set[str
     if group:
         summed = summed.group_by(*(label.element for label in group))
     return summed.subquery(), sources.computed
+
+
+def _write_whole(source: Summed, setting: Setting) -> tuple[FromClause, set[str]]:
+    """Groups, and for each part of which no row is left the numbers of no rows."""
+    groups, computed = _write_summed(replace(source, parts=()), setting)
+    no_rows = replace(source.stage, where=(Literal(Type.BOOL, False),))
+    nothing, _ = _write_summed(replace(source, stage=no_rows, group=(), parts=()), setting)
+    whole = open_stage(source.stage.whole or source.stage, setting)
+    columns = [_write_column(above, own_column(of), whole.root) for above, of in source.parts]
+    parts = select(*columns).select_from(whole.clause).where(*whole.conditions).distinct()
+    empty = parts.subquery().join(nothing, true())
+    either = union_all(select(groups), select(empty)).subquery()
+    # Of a part there is one row or two: what no rows give is null, or a count of 0.
+    numbers = [
+        _labelled(field, _greatest_of(field, either.c[str(field.column)]))
+        for field, _ in (*source.outputs, *source.numbers)
+    ]
+    told = [either.c[column.name] for column in columns]
+    return select(*told, *numbers).group_by(*told).subquery(), computed | whole.computed
+
+
+def _greatest_of(field: Field, values: Sql) -> Sql:
+    aggregate = aggregate_named("max")
+    if aggregate is None:
+        raise LookupError("max")
+    return aggregate.sql(values, field.type)
 
 
 def _within_bits(field: Field, function: str, value: Sql) -> Sql:

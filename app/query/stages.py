@@ -6,6 +6,7 @@ to it as to any other. No SQL is made here.
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from app.catalog.fields import Dataset, Field, Navigation, Rollup
 from app.query.expr import Both, Column, Expr, Rows, own_column, parts_of
@@ -13,6 +14,18 @@ from app.query.groups import Output
 from app.query.streams import touched_streams
 
 Sorting = tuple[tuple[Expr, bool], ...]
+# What no rows have that were made from others.
+MADE: dict[str, Any] = {
+    "table": None,
+    "joins": (),
+    "streams": (),
+    "module_type_field": None,
+    "where": None,
+    "computed": None,
+    "rollups": (),
+    "measures": (),
+    "measured": (),
+}
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -22,6 +35,7 @@ class Stage:
     key: the fields that tell its rows apart
     order: what they are sorted by before the key, each with whether it descends
     parts: the fields whose values keep groups apart that are transformed one by one
+    whole: rows below in which every part still has some, where these rows may lack all of one
     where: what holds for its rows beyond what they are from
     source: what they are from; None for the rows of a set
     structures: for each value of `kind`, the names that its rows have
@@ -32,6 +46,7 @@ class Stage:
     key: tuple[Field, ...]
     order: Sorting = ()
     parts: tuple[Field, ...] = ()
+    whole: "Stage | None" = None
     where: tuple[Expr, ...] = ()
     source: "Picked | Summed | United | None" = None
     structures: tuple[frozenset[str], ...] = ()
@@ -92,6 +107,8 @@ class Summed:
     outputs: numbers over the set's own fields, as questions with groups have them
     numbers: all others
     rollup: kept sums that hold all of it, or None
+    parts: each column of a group with the field of `stage.whole` that shows it, where parts that
+        have no rows have their numbers, too
     """
 
     stage: Stage
@@ -99,6 +116,7 @@ class Summed:
     outputs: tuple[tuple[Field, Output], ...]
     numbers: tuple[tuple[Field, Sum], ...]
     rollup: Rollup | None = None
+    parts: tuple[tuple[Field, Field], ...] = ()
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -111,6 +129,31 @@ class United:
     branches: tuple[tuple[Stage, int], ...]
     kind: Field
     columns: tuple[tuple[Field, tuple[Expr | None, ...]], ...]
+
+
+def field_of(expr: Expr, name: str, column: str, *, like: Field | None = None) -> Field:
+    """A column of a stage that shows an expression."""
+    if like is None and isinstance(expr, Column):
+        like = expr.field
+    if like is None:
+        return Field(name, expr.type, name, "Computed by the question.", column=column)
+    nullable = like.nullable or like.via is not None or (isinstance(expr, Column) and expr.path)
+    return replace(
+        like, name=name, column=column, via=None, sql=None, joins=(), nullable=bool(nullable)
+    )
+
+
+def may_lack(stage: Stage, below: Stage) -> Stage:
+    """A stage whose rows are some of those below, for a part perhaps none."""
+    return replace(stage, whole=(below.whole or below) if below.parts else None)
+
+
+def lack_as(stage: Stage, below: Stage, branches: Iterable[Stage]) -> Stage:
+    """A stage made of branches over rows below; it lacks a part only if all of them do."""
+    whole = below.whole
+    if whole is None and all(branch.whole is not None for branch in branches):
+        whole = below
+    return replace(stage, whole=whole if below.parts else None)
 
 
 Computed = Mapping[int, Expr]
@@ -214,6 +257,9 @@ def _prune_summed(source: Summed, wanted: set[int], computed: Computed) -> Summe
     for _, output in outputs:
         exprs += [output.condition, None if output.field is None else own_column(output.field)]
     below = _prune_below(source.stage, exprs, computed)
+    if below.whole is not None:
+        asked: list[Expr | None] = [own_column(field) for _, field in source.parts]
+        below = replace(below, whole=_prune_below(below.whole, asked, computed))
     return replace(source, stage=below, numbers=numbers)
 
 
@@ -281,6 +327,8 @@ def _stages_below(
             exprs += [] if output.condition is None else [output.condition]
             exprs += [] if output.field is None else [own_column(output.field)]
         yield source.stage, exprs
+        if source.parts and source.stage.whole is not None:
+            yield source.stage.whole, [own_column(field) for _, field in source.parts]
     elif isinstance(source, United):
         for place, (stage, _) in enumerate(source.branches):
             told = (exprs[place] for _, exprs in source.columns)
@@ -294,6 +342,8 @@ def without_rollups(stage: Stage) -> Stage:
             return replace(stage, source=replace(source, stage=without_rollups(below)))
         case Summed(stage=below) as source:
             below = without_rollups(below)
+            if source.parts and below.whole is not None:
+                below = replace(below, whole=without_rollups(below.whole))
             return replace(stage, source=replace(source, stage=below, rollup=None))
         case United(branches=branches) as source:
             told = tuple((without_rollups(branch), kind) for branch, kind in branches)

@@ -3,15 +3,13 @@
 Source: OData Extension for Data Aggregation 4.0, section 3
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import product
 from math import isfinite
-from typing import Any
 
 from app.base.errors import BadOption, NotSupported, TooComplex, TypeMismatch
-from app.catalog.fields import Dataset, Field, Navigation, Type
+from app.catalog.fields import Dataset, Field, Type
 from app.query.expr import Column, Expr, Literal, own_column
 from app.query.filters import check_value
 from app.query.kinds import check_condition
@@ -19,7 +17,17 @@ from app.query.measuring import Measuring
 from app.query.nodes import Node
 from app.query.question import Question
 from app.query.searching import bind_search_terms
-from app.query.stages import Limit, Picked, Sorting, Stage, Summed, United
+from app.query.stages import (
+    MADE,
+    Limit,
+    Picked,
+    Sorting,
+    Stage,
+    Summed,
+    field_of,
+    lack_as,
+    may_lack,
+)
 from app.query.steps import (
     Aggregated,
     Compute,
@@ -33,22 +41,11 @@ from app.query.steps import (
     Step,
     parse_apply,
 )
+from app.query.unions import Union
 
 # Rows of a set may be read so many times for one question, by concat and rollup.
 MOST_BRANCHES = 32
 _UNGROUPED = {Type.OPEN, Type.TEXTS}
-# What no rows have that were made from others.
-_MADE: dict[str, Any] = {
-    "table": None,
-    "joins": (),
-    "streams": (),
-    "module_type_field": None,
-    "where": None,
-    "computed": None,
-    "rollups": (),
-    "measures": (),
-    "measured": (),
-}
 
 
 def apply_steps(
@@ -103,18 +100,6 @@ class _Copies:
         return own_column(self.make(by, "-"))
 
 
-def field_of(expr: Expr, name: str, column: str, *, like: Field | None = None) -> Field:
-    """A column of a stage that shows an expression."""
-    if like is None and isinstance(expr, Column):
-        like = expr.field
-    if like is None:
-        return Field(name, expr.type, name, "Computed by the question.", column=column)
-    nullable = like.nullable or like.via is not None or (isinstance(expr, Column) and expr.path)
-    return replace(
-        like, name=name, column=column, via=None, sql=None, joins=(), nullable=bool(nullable)
-    )
-
-
 class Transforms:
     """One question's transformations, applied one after the other."""
 
@@ -143,7 +128,8 @@ class Transforms:
                 return self.sort(stage, step)
             case Cut():
                 by = (*stage.order, *((own_column(field), False) for field in stage.key))
-                return self.pick(stage, Limit(by, step.skip, step.top))
+                picked = self.pick(stage, Limit(by, step.skip, step.top))
+                return may_lack(picked, stage) if step.skip or step.top == 0 else picked
             case Rank():
                 return self.rank(stage, step)
             case Aggregated():
@@ -152,7 +138,8 @@ class Transforms:
                 return self.group_all(stage, step)
             case Concat():
                 self.count_branches(len(step.branches))
-                return self.unite([self.run(branch, stage) for branch in step.branches])
+                branches = [self.run(branch, stage) for branch in step.branches]
+                return lack_as(self.unite(branches), stage, branches)
         return stage
 
     # Some of the rows
@@ -171,7 +158,7 @@ class Transforms:
 
     def restrict(self, stage: Stage, condition: Expr) -> Stage:
         """The rows for which a condition holds."""
-        return replace(stage, where=(*stage.where, condition))
+        return may_lack(replace(stage, where=(*stage.where, condition)), stage)
 
     def compute(self, stage: Stage, step: Compute) -> Stage:
         """The rows with more columns."""
@@ -223,7 +210,8 @@ class Transforms:
         if value.type not in {Type.INT, Type.NUMBER}:
             raise TypeMismatch(f"{step.name} adds up numbers; this is {value.type}")
         percent = step.name.endswith("percent")
-        return self.pick(stage, Limit(by, value=value, bound=bound, percent=percent))
+        picked = self.pick(stage, Limit(by, value=value, bound=bound, percent=percent))
+        return may_lack(picked, stage)
 
     def read_bound(self, step: Rank) -> float:
         """The first parameter of a ranking transformation: a number.
@@ -256,13 +244,14 @@ class Transforms:
             if field.name in weights:
                 self.question.weigh(field, weights[field.name])
         fields += [copies.make(expr, name_of(expr)) for expr in extra]
-        above = replace(dataset, fields=tuple(fields), **_MADE)
+        above = replace(dataset, fields=tuple(fields), **MADE)
         made = frozenset(name_of(expr) for expr in extra)
         return Stage(
             above,
             tuple(copies.copy(field) for field in stage.key),
             order=copies.order(stage.order),
             parts=tuple(copies.copy(field) for field in stage.parts),
+            whole=stage.whole,
             structures=tuple(names | made for names in stage.structures),
             kind=None if stage.kind is None else copies.copy(stage.kind),
             source=Picked(stage, tuple(copies.columns), limit),
@@ -286,7 +275,7 @@ class Transforms:
         for combination in product(*levels):
             paths = tuple(path for level in combination for path in level)
             found.append(self.group_by(stage, paths, step.steps))
-        return found[0] if len(found) == 1 else self.unite(found)
+        return found[0] if len(found) == 1 else lack_as(self.unite(found), stage, found)
 
     def count_branches(self, count: int) -> None:
         """Count how often rows are read, up to the limit."""
@@ -311,8 +300,8 @@ class Transforms:
             inner = replace(inner, parts=with_parts(inner.parts, named))
             rest = steps
         count = len(stage.parts)
-        inner = self.run(rest, inner)
-        return replace(inner, parts=inner.parts[:count])
+        inner = self.run(rest, replace(inner, whole=None))
+        return lack_as(replace(inner, parts=inner.parts[:count]), stage, [inner])
 
     def bind_paths(self, stage: Stage, paths: tuple[Node, ...]) -> list[Column]:
         """The fields that groups are told apart by, each once."""
@@ -327,9 +316,13 @@ class Transforms:
             raise TooComplex(f"$apply groups by {len(found)} fields; at most {limit}")
         return list(found.values())
 
-    def group(self, stage: Stage, group: Iterable[Column], step: Aggregated) -> Stage:
-        """A row for each group of each part, with its numbers."""
+    def group(self, stage: Stage, group: Sequence[Column], step: Aggregated) -> Stage:
+        """A row for each group of each part, with its numbers; without groups, one of each part.
+
+        Source: OData Extension for Data Aggregation 4.0, sections 3.2.1.1 and 3.2.3.1
+        """
         exprs = {name_of(one): one for one in map(own_column, stage.parts)}
+        whole = None if group else stage.whole
         exprs |= {name_of(expr): expr for expr in group}
         copies = _Copies(self.question, [], {})
         fields = [copies.make(expr, name) for name, expr in exprs.items()]
@@ -338,7 +331,7 @@ class Transforms:
         self.measuring.check_taken(fields, numbers)
         above = replace(
             stage.dataset,
-            **_MADE,
+            **MADE,
             key=(),
             fields=(*fields, *numbers),
             navigations=(),
@@ -348,6 +341,9 @@ class Transforms:
         source = Summed(
             stage, tuple(copies.columns), measured.outputs, measured.numbers, measured.rollup
         )
+        if whole is not None:
+            self.count_branches(2)
+            source = replace(source, parts=tuple(zip(fields, whole.parts, strict=True)))
         return Stage(above, tuple(fields), parts=tuple(fields), source=source)
 
     # Several stages as one
@@ -357,8 +353,7 @@ class Transforms:
 
         Source: OData Extension for Data Aggregation 4.0, section 3.2.2
         """
-        union = _Union(self.question, branches)
-        return union.stage()
+        return Union(self.question, branches).stage()
 
 
 def with_parts(parts: tuple[Field, ...], more: Iterable[Field | None]) -> tuple[Field, ...]:
@@ -373,114 +368,3 @@ def with_parts(parts: tuple[Field, ...], more: Iterable[Field | None]) -> tuple[
 def name_of(expr: Column) -> str:
     """The name of a column that shows a field, with the way to it."""
     return "/".join((*expr.path, expr.field.name))
-
-
-def keeps_way(way: Navigation, dataset: Dataset) -> bool:
-    """Do rows lead where a way does, or nowhere, once they have the columns it begins with?"""
-    if dataset.navigation(way.name) is not None:
-        return True
-    return any(dataset.field(own) is None for own, _ in way.pairs)
-
-
-class _Union:
-    """The stage of several branches while it is made."""
-
-    def __init__(self, question: Question, branches: list[Stage]) -> None:
-        self.question = question
-        self.branches = branches
-        self.kind = Field("-", Type.INT, "", "", nullable=False, column=question.next_column())
-        self.columns: list[tuple[Field, tuple[Expr | None, ...]]] = []
-        self.lifted: dict[tuple[int, int], Field] = {}
-        self.visible = {name: self.merge(name) for name in self.names()}
-
-    def names(self) -> list[str]:
-        """Every name of any branch, once."""
-        return list(dict.fromkeys(f.name for one in self.branches for f in one.dataset.fields))
-
-    def merge(self, name: str) -> Field:
-        """The column of a name.
-
-        Raises: BadOption, where branches give it different types
-        """
-        found = [branch.dataset.field(name) for branch in self.branches]
-        types = {field.type for field in found if field is not None}
-        if len(types) > 1 and types != {Type.INT, Type.NUMBER}:
-            raise BadOption(f"concat would give {name[:60]!r} two types", target="$apply")
-        like = next(field for field in found if field is not None)
-        kind = Type.NUMBER if len(types) > 1 else like.type
-        field = replace(
-            like,
-            type=kind,
-            nullable=True,
-            column=self.question.next_column(),
-            via=None,
-            sql=None,
-            joins=(),
-        )
-        exprs = tuple(None if one is None else own_column(one) for one in found)
-        self.columns.append((field, exprs))
-        return field
-
-    def lift(self, place: int, expr: Expr) -> Field:
-        """The column that shows an expression of one branch."""
-        branch = self.branches[place]
-        if isinstance(expr, Column) and not (expr.path or expr.of):
-            if expr.field is branch.kind:
-                return self.kind
-            visible = self.visible.get(expr.field.name)
-            if visible is not None and branch.dataset.field(expr.field.name) is expr.field:
-                return visible
-            known = (place, id(expr.field))
-        else:
-            known = (place, id(expr))
-        if known not in self.lifted:
-            field = field_of(expr, "-", self.question.next_column())
-            empty: list[Expr | None] = [None] * len(self.branches)
-            empty[place] = expr
-            self.lifted[known] = replace(field, nullable=True)
-            self.columns.append((self.lifted[known], tuple(empty)))
-        return self.lifted[known]
-
-    def stage(self) -> Stage:
-        """The rows of all branches."""
-        keys, order = {id(self.kind): self.kind}, {id(self.kind): (self.kind, False)}
-        kinds: list[tuple[Stage, int]] = []
-        structures: list[frozenset[str]] = []
-        for place, branch in enumerate(self.branches):
-            kinds.append((branch, len(structures)))
-            own = frozenset(field.name for field in branch.dataset.fields)
-            structures += list(branch.structures) or [own]
-            for field in branch.key:
-                lifted = self.lift(place, own_column(field))
-                keys[id(lifted)] = lifted
-            for by, descends in branch.order:
-                lifted = self.lift(place, by)
-                order.setdefault(id(lifted), (lifted, descends))
-        first = self.branches[0]
-        return Stage(
-            self.dataset(),
-            tuple(keys.values()),
-            order=tuple((own_column(field), descends) for field, descends in order.values()),
-            parts=tuple(self.visible[field.name] for field in first.parts),
-            source=United(tuple(kinds), self.kind, tuple(self.columns)),
-            structures=tuple(structures),
-            kind=self.kind,
-        )
-
-    def dataset(self) -> Dataset:
-        """What the rows of all branches can be asked for."""
-        first, *others = every = [branch.dataset for branch in self.branches]
-        ways = {way.name: way for one in every for way in one.navigations}
-        return replace(
-            first,
-            **_MADE,
-            key=(),
-            fields=tuple(self.visible.values()),
-            navigations=tuple(
-                way for way in ways.values() if all(map(partial(keeps_way, way), every))
-            ),
-            searchable=tuple(
-                name for name in first.searchable if all(name in o.searchable for o in others)
-            ),
-            alternate_keys=(),
-        )

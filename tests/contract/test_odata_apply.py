@@ -175,6 +175,62 @@ def test_nothing_adds_up_to_null_and_counts_nought(client: TestClient) -> None:
     assert rows == [{"total": None, "n": 0}]
 
 
+@pytest.mark.parametrize(
+    "steps",
+    [
+        "filter(score gt 1e9)",
+        "search(zzz)",
+        "top(0)",
+        "skip(99)",
+        "topsum(0,score)",
+        "groupby((learner_key),filter(score gt 1e9)/aggregate($count as m))/filter(m gt 0)",
+        "filter(score gt 1e9)/groupby((learner_key),aggregate($count as m))",
+        "concat(filter(score gt 1e9),top(0))",
+    ],
+)
+def test_a_group_of_which_nothing_is_left_has_its_numbers(client: TestClient, steps: str) -> None:
+    numbers = "aggregate($count as n,score with sum as total,status with countdistinct as kinds)"
+    if "groupby" in steps:
+        numbers = "aggregate($count as n,m with sum as total,m with countdistinct as kinds)"
+    rows = values(client, f"groupby((status),{steps}/{numbers})")
+    statuses = sorted({row["status"] for row in ROWS})
+    empty = {"n": 0, "total": None, "kinds": 0}
+    assert rows == [{"status": status} | empty for status in statuses]
+    assert ask(client, f"groupby((status),{steps}/{numbers})", "$count=true")["@odata.count"] == 5
+
+
+def test_groups_of_what_is_left_are_those_of_its_rows(client: TestClient) -> None:
+    few = "filter(module_key eq 'm0' and cycle eq 2)"
+    left = {r["status"] for r in ROWS if r["module_key"] == "m0" and r["cycle"] == 2}
+    gone = {row["status"] for row in ROWS} - left
+    assert gone
+    rows = values(client, f"groupby((status),{few}/groupby((module_key),aggregate($count as n)))")
+    assert {row["status"] for row in rows} == left
+    rows = values(client, f"groupby((status),{few}/aggregate($count as n))/filter(n eq 0)")
+    assert rows == [{"status": status, "n": 0} for status in sorted(gone)]
+
+
+def test_what_was_counted_is_divided_as_a_decimal(client: TestClient) -> None:
+    counted = "groupby((module_type),aggregate($count as n))"
+    halves = values(client, f"{counted}/compute(n div 2 as half)")
+    assert {row["module_type"]: row["half"] for row in halves} == {
+        "checklist": 4,
+        "course": 3.5,
+        "quest": 4,
+    }
+    assert len(values(client, counted, "$filter=n div 2 eq 3.5")) == 1
+
+
+def test_a_sum_is_reached_once_and_no_row_counts_behind_it(client: TestClient) -> None:
+    below = "filter(score ne null)/compute(1 sub score as d)"
+    numbers = sorted((1 - row["score"] for row in ROWS if row["score"] is not None), reverse=True)
+    assert sum(numbers) < numbers[0]
+    assert values(client, f"{below}/topsum(0.9,d)/aggregate($count as n)") == [{"n": 1}]
+    for bound in (0, -1):
+        assert values(client, f"{below}/topsum({bound},d)") == []
+        assert values(client, f"{below}/bottomsum({bound},d)") == []
+
+
 def test_measures_are_custom_aggregates_and_bring_their_parts(client: TestClient) -> None:
     (row,) = values(client, "aggregate(completion_rate)")
     assert list(row) == ["completed", "assigned_less_waived", "completion_rate"]

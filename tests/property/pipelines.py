@@ -45,6 +45,10 @@ class Table:
         return rows
 
 
+# What keeps some of the rows, as a client writes it, and what it does to a table.
+Choice = tuple[str, Callable[[Table], Table]]
+
+
 def rank_of(value: Any) -> tuple[bool, Any]:
     """Where a value sorts."""
     return (value is not None, 0 if value is None else value)
@@ -132,7 +136,7 @@ def pieces(draw: st.DrawFn, table: Table, most: int = 4) -> Piece:
 
 
 @st.composite
-def a_filter(draw: st.DrawFn, table: Table, _name: str) -> Piece:
+def some_filtered(draw: st.DrawFn, table: Table) -> Choice:
     """`filter`."""
     name = draw(st.sampled_from(table.words + table.figures))
     least: int | None = None
@@ -143,8 +147,17 @@ def a_filter(draw: st.DrawFn, table: Table, _name: str) -> Piece:
     def holds(value: Any) -> bool:
         return value is not None and (least is None or value >= least)
 
-    rows = tuple(row for row in table.rows if holds(row.get(name)))
-    return Piece(f"filter({text})", replace(table, rows=rows))
+    def keep(given: Table) -> Table:
+        return replace(given, rows=tuple(row for row in given.rows if holds(row.get(name))))
+
+    return f"filter({text})", keep
+
+
+@st.composite
+def a_filter(draw: st.DrawFn, table: Table, _name: str) -> Piece:
+    """`filter`."""
+    text, keep = draw(some_filtered(table))
+    return Piece(text, keep(table))
 
 
 def times_three(value: Any) -> Any:
@@ -228,14 +241,23 @@ def a_total(draw: st.DrawFn, table: Table, name: str) -> Piece:
 
 
 @st.composite
-def a_sort(draw: st.DrawFn, table: Table, _name: str) -> Piece:
-    """`orderby`, and perhaps `skip` and `top` behind it."""
+def some_sorted(draw: st.DrawFn, table: Table) -> Choice:
+    """`orderby`, with `skip` and `top` behind it."""
     by, descends = draw(st.sampled_from(table.words + table.figures)), draw(st.booleans())
     skip, top = draw(st.integers(0, 3)), draw(st.integers(0, 9))
-    sorted_table = replace(table, order=((by, descends), *table.order))
-    kept = tuple(sorted_table.sorted_rows()[skip : skip + top])
-    text = f"orderby({by}{' desc' if descends else ''})/skip({skip})/top({top})"
-    return Piece(text, replace(sorted_table, rows=kept))
+
+    def keep(given: Table) -> Table:
+        ordered = replace(given, order=((by, descends), *given.order))
+        return replace(ordered, rows=tuple(ordered.sorted_rows()[skip : skip + top]))
+
+    return f"orderby({by}{' desc' if descends else ''})/skip({skip})/top({top})", keep
+
+
+@st.composite
+def a_sort(draw: st.DrawFn, table: Table, _name: str) -> Piece:
+    """`orderby`, and perhaps `skip` and `top` behind it."""
+    text, keep = draw(some_sorted(table))
+    return Piece(text, keep(table))
 
 
 RANKS = ("topcount", "topsum", "toppercent", "bottomcount", "bottomsum", "bottompercent")
@@ -264,26 +286,39 @@ def pick_rows(table: Table, kind: str, column: str, bound: int) -> Table:
 
 
 @st.composite
+def some_ranked(draw: st.DrawFn, table: Table) -> Choice:
+    """`topcount` and its kin; a sum may be below nothing."""
+    kind, column = draw(st.sampled_from(RANKS)), draw(st.sampled_from(table.figures))
+    bound = draw(st.integers(-3 if kind.endswith("sum") else 1, 40))
+    return f"{kind}({bound},{column})", lambda given: pick_rows(given, kind, column, bound)
+
+
+@st.composite
 def a_rank(draw: st.DrawFn, table: Table, _name: str) -> Piece:
     """`topcount` and its kin."""
-    kind, column = draw(st.sampled_from(RANKS)), draw(st.sampled_from(table.figures))
-    bound = draw(st.integers(1, 40))
-    return Piece(f"{kind}({bound},{column})", pick_rows(table, kind, column, bound))
+    text, keep = draw(some_ranked(table))
+    return Piece(text, keep(table))
 
 
 @st.composite
 def a_part(draw: st.DrawFn, table: Table, name: str) -> Piece:
-    """`groupby` with a sequence for each group."""
-    group, kind = draw(groups_of(table)), draw(st.sampled_from(RANKS))
-    column, bound = draw(st.sampled_from(table.figures)), draw(st.integers(1, 30))
+    """`groupby` with a sequence for each group, which may leave nothing of it to be added up."""
+    group, asked = draw(groups_of(table)), draw(aggregates(table, name))
+    choices = st.one_of(some_filtered(table), some_ranked(table), some_sorted(table))
+    chosen = [draw(choices) for _ in range(draw(st.integers(1, 2)))]
     parts: dict[tuple[Any, ...], list[Row]] = {}
     for row in table.rows:
         parts.setdefault(tuple(row.get(n) for n in group), []).append(row)
-    picked = [pick_rows(replace(table, rows=tuple(p)), kind, column, bound) for p in parts.values()]
-    rows = tuple(row for part in picked for row in part.rows)
-    made = add_up(replace(table, rows=rows), group, (), name)
-    text = f"groupby(({','.join(group)}),{kind}({bound},{column})/aggregate($count as {name}))"
-    return Piece(text, made)
+    rows = []
+    for values, members in parts.items():
+        part = replace(table, rows=tuple(members))
+        for _, keep in chosen:
+            part = keep(part)
+        [numbers] = add_up(part, (), asked, name).rows
+        rows.append(dict(zip(group, values, strict=True)) | numbers)
+    steps = "/".join([*(text for text, _ in chosen), spell_numbers(asked, name)])
+    made = replace(add_up(table, group, asked, name), rows=tuple(rows))
+    return Piece(f"groupby(({','.join(group)}),{steps})", made)
 
 
 @st.composite
