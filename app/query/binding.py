@@ -180,7 +180,8 @@ class Binder(Names):
         if not isinstance(right, ast.List):
             rows = self.bind_rows(right)
             element = self.element_of(rows)
-            return Quantified(Type.BOOL, rows, compare_values("eq", element, left))
+            found = Quantified(Type.BOOL, rows, compare_values("eq", element, left))
+            return self.from_root(rows.of, found)
         limit = self.settings.limit_in_members
         if len(right.val) > limit:
             raise TooComplex(
@@ -261,11 +262,11 @@ class Binder(Names):
         every = isinstance(node.operator, ast.All)
         rows = self.bind_rows(node.owner)
         if node.lambda_ is None:
-            return Quantified(Type.BOOL, rows, None)
+            return self.from_root(rows.of, Quantified(Type.BOOL, rows, None))
         with self.variable(node.lambda_.identifier.name, rows):
             body = self.bind(node.lambda_.expression)
         condition = check_condition(body, "'all'" if every else "'any'")
-        return Quantified(Type.BOOL, rows, condition, every)
+        return self.from_root(rows.of, Quantified(Type.BOOL, rows, condition, every))
 
     def bind_count(self, node: Node) -> Expr:
         """Bind `/$count`, also of filtered rows."""
@@ -274,7 +275,7 @@ class Binder(Names):
             rows = self.filter_rows(rows, node.condition)
         if node.search:
             rows = self.restrict_rows(rows, self.search_rows(rows, node.search))
-        return CountOf(Type.INT, rows)
+        return self.from_root(rows.of, CountOf(Type.INT, rows))
 
     def search_rows(self, rows: Rows, text: str) -> Expr:
         """Bind a search in rows, or in members of a list."""

@@ -45,6 +45,7 @@ from app.query.expr import (
     CountOf,
     Element,
     Expr,
+    FromRoot,
     Holds,
     Literal,
     Negate,
@@ -149,6 +150,8 @@ def _write_reckoned(expr: Expr, frame: DatasetFrame) -> ColumnElement[Any]:
             return type_coerce(element, Text())
         case CountOf():
             return _select_rows(expr.rows, frame, None, show=func.count()).scalar_subquery()
+        case FromRoot():
+            return _write_from_root(expr, frame)
     raise TypeError(f"no SQL for {type(expr).__name__}")
 
 
@@ -325,6 +328,17 @@ def _select_rows(
     clause = sources if isinstance(sources, FromClause) else sources.clause
     shown = literal_column("1") if show is None else show
     return select(shown).select_from(clause).where(*conditions).correlate_except(clause)
+
+
+def _write_from_root(expr: FromRoot, frame: DatasetFrame) -> ColumnElement[Any]:
+    """A value of the one row with a key; the rows around it have no part in it."""
+    inner, sources, conditions = open_rows(expr.rows, frame)
+    if not isinstance(sources, Sources) or expr.rows.where is None:
+        raise LookupError(expr.rows.name)
+    conditions.append(write_condition(expr.rows.where, inner))
+    value = write_value(expr.value, inner)
+    found = select(value).select_from(sources.clause).where(*conditions)
+    return found.correlate_except(sources.clause).scalar_subquery()
 
 
 def open_rows(

@@ -193,6 +193,22 @@ class Rows(Expr):
 
 
 @dataclass(frozen=True, slots=True)
+class FromRoot(Expr):
+    """A value read from one entity of any set, `$root/Modules(7)/max_score`; null without it.
+
+    rows: the entity, by its key; value: an expression that starts from it
+    """
+
+    rows: Rows
+    value: Expr
+
+    @property
+    def enumeration(self) -> Enumeration | None:
+        """The closed list of words it holds, if any."""
+        return self.value.enumeration if isinstance(self.value, Column) else None
+
+
+@dataclass(frozen=True, slots=True)
 class Quantified(Expr):
     """`any` and `all` (`every`): is the condition true for one, or for all? Never null."""
 

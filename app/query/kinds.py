@@ -28,6 +28,7 @@ from app.query.expr import (
     CountOf,
     Element,
     Expr,
+    FromRoot,
     Literal,
     Negate,
 )
@@ -189,7 +190,7 @@ def fit_word(word: Expr, beside: Expr) -> Expr:
     """
     if beside.type is Type.SPAN and isinstance(word, Literal) and word.type is Type.TEXT:
         return read_span(word.value)
-    enumeration = beside.enumeration if isinstance(beside, Column) else None
+    enumeration = beside.enumeration if isinstance(beside, Column | FromRoot) else None
     if enumeration is None or not isinstance(word, Literal):
         return word
     if word.type not in {Type.TEXT, Type.ENUM}:

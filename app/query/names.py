@@ -1,21 +1,32 @@
 """Names in expressions, looked up in the catalog: fields, navigations, and rows behind them."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from difflib import get_close_matches
+from functools import cache
 from typing import NoReturn
 
 from app.base.config import Settings
-from app.base.errors import BadOption, NotSupported, TooComplex, TypeMismatch, UnknownField
+from app.base.errors import (
+    BadOption,
+    BadSyntax,
+    NotSupported,
+    TooComplex,
+    TypeMismatch,
+    UnknownDataset,
+    UnknownField,
+)
 from app.catalog.datasets.attributes import ATTRIBUTES
 from app.catalog.fields import Dataset, Field, Navigation, Type
-from app.query.expr import Both, Column, Element, Expr, Literal, Rows
+from app.query.expr import Both, Column, Element, Expr, FromRoot, Literal, Rows
 from app.query.grammar import parse_expression
+from app.query.kinds import compare_values
 from app.query.nodes import Invoked, Node, ast, children_of
 
 
-class Names:
+class Names(ABC):
     """One question's names, limits and what is left of them.
 
     weights: how many nodes each computed field stands for
@@ -45,6 +56,11 @@ class Names:
         self.bare: Rows | None = None
         self.lambda_depth = 0
         self.rows_count = 0
+        self.roots: dict[str, Rows] = {}
+
+    @abstractmethod
+    def bind(self, node: Node) -> Expr:
+        """Bind any node."""
 
     # Bounds
 
@@ -105,7 +121,8 @@ class Names:
         if field is not None and self.may_see(field.scope):
             if start is None and not way:
                 self.add_nodes(self.weights.get(last, 0))
-            return Column(field.type, tuple(way), field, "" if start is None else start.name)
+            of = "" if start is None else start.name
+            return self.from_root(of, Column(field.type, tuple(way), field, of))
         navigation = dataset.navigation(last)
         if navigation is not None:
             raise NotSupported(
@@ -134,7 +151,8 @@ class Names:
         key = self.target_of(dataset, navigation).field(navigation.pairs[0][1])
         if key is None:
             return None
-        return Column(key.type, tuple(names), key, "" if start is None else start.name)
+        of = "" if start is None else start.name
+        return self.from_root(of, Column(key.type, tuple(names), key, of))
 
     def element_of(self, rows: Rows) -> Expr:
         """The present member of a list of texts.
@@ -157,7 +175,7 @@ class Names:
             names.insert(0, node.attr)
             node = node.owner
         if isinstance(node, Invoked):
-            raise NotSupported("functions and keys within a path are not supported")
+            return self.find_entity(node), names
         if not isinstance(node, ast.Identifier):
             raise NotSupported("a path may begin with a name only")
         if node.namespace:
@@ -169,6 +187,8 @@ class Names:
             return None, names
         if node.name == "$this":
             return self.bare, names
+        if node.name == "$root" and names:
+            self.refuse_root(self.find_set(names[0]))
         if node.name.startswith("$"):
             raise NotSupported(f"{node.name} is not supported here")
         return self.bare, [node.name, *names]
@@ -208,6 +228,66 @@ class Names:
         if not self.may_see(target.scope):
             self.refuse_name(dataset, navigation.name)
         return target
+
+    # One entity of any set
+
+    def find_entity(self, node: Invoked) -> Rows:
+        """The entity behind `$root` with a key.
+
+        Raises: NotSupported, UnknownField, BadSyntax, TypeMismatch
+        Source: OData URL Conventions 4.01, section 5.1.1.14.5
+        """
+        if not (isinstance(node.owner, ast.Identifier) and node.owner.name == "$root"):
+            raise NotSupported("functions and keys within a path are not supported")
+        dataset = self.find_set(node.name)
+        if dataset.computed is not None:
+            self.refuse_root(dataset)
+        self.rows_count += 1
+        name = f"$root#{self.rows_count}"
+        given = [one if isinstance(one, ast.NamedParam) else None for one in node.arguments]
+        parts = {one.name.name: one.param for one in given if one is not None}
+        if not parts and len(node.arguments) == len(dataset.key) == 1:
+            parts = {dataset.key[0]: node.arguments[0]}
+        known = (dataset.key, *dataset.alternate_keys)
+        if len(parts) != len(node.arguments) or not any(set(parts) == set(key) for key in known):
+            self.refuse_root(dataset)
+        rows = Rows(Type.NULL, name, "", (), _way_to(dataset.name), dataset)
+        for part, value in parts.items():
+            rows = self.restrict_rows(rows, self.is_key(rows, part, self.bind(value)))
+        self.roots[name] = rows
+        return rows
+
+    def refuse_root(self, dataset: Dataset) -> NoReturn:
+        """Say what stands behind `$root`."""
+        if dataset.computed is not None:
+            raise NotSupported(f"$root/{dataset.name} is not supported: its rows are not kept")
+        keys = [f"({', '.join(key)})" for key in (dataset.key, *dataset.alternate_keys)]
+        raise BadSyntax(
+            f"$root/{dataset.name} leads to one entity: its key must follow, {' or '.join(keys)}",
+            hint=f"Write $root/{dataset.name}({dataset.key[0]}=...)/field.",
+        )
+
+    def is_key(self, rows: Rows, part: str, value: Expr) -> Expr:
+        """The condition that a part of the key is this literal."""
+        field = rows.dataset.field(part)
+        if field is None or not self.may_see(field.scope):
+            self.refuse_name(rows.dataset, part)
+        if not isinstance(value, Literal) or value.value is None:
+            raise BadSyntax(f"the key of $root/{rows.dataset.name} takes literals and aliases")
+        return compare_values("eq", Column(field.type, (), field, rows.name), value)
+
+    def find_set(self, name: str) -> Dataset:
+        """The set of this name, if the caller may see it."""
+        with suppress(UnknownDataset):
+            dataset = self.resolve(name)
+            if self.may_see(dataset.scope):
+                return dataset
+        raise UnknownField(f"there is no set {name[:60]!r} behind $root", target=name[:60])
+
+    def from_root(self, of: str, expr: Expr) -> Expr:
+        """An expression as a value of its own, where it starts from an entity behind `$root`."""
+        rows = self.roots.get(of)
+        return expr if rows is None else FromRoot(expr.type, rows, expr)
 
     # Rows behind a navigation to several
 
@@ -298,6 +378,12 @@ class Names:
             hint=nearest_hint(name, names),
             target=name[:60],
         )
+
+
+@cache
+def _way_to(name: str) -> Navigation:
+    """A way from anywhere to the rows of a set; one object, so that questions are alike by it."""
+    return Navigation("$root", name, (), "The entities of a set.")
 
 
 def nearest_hint(name: str, names: Sequence[str]) -> str | None:

@@ -121,12 +121,14 @@ def _target_of(dataset: Dataset, path: tuple[str, ...], datasets: tuple[Dataset,
 
 
 def _streams_of_rows(rows: Rows, outer: Dataset) -> set[str]:
-    """Rows below one without a module type may be of any; below others they are of its type."""
+    """Rows below one without a module type may be of any, as are those that `$root` leads to; below
+    others they are of its type.
+    """
     dataset = rows.dataset
     if isinstance(rows.step, Field):
         return set(dataset.streams) | _streams_of_field(dataset, rows.step)
     streams = set(dataset.streams)
-    if dataset.module_type_field and not outer.module_type_field:
+    if dataset.module_type_field and not (outer.module_type_field and rows.step.pairs):
         implied = _implied_values(rows.where, dataset.module_type_field, rows.name)
         streams |= set(MODULE_TYPE_NAMES) if implied is None else implied & set(MODULE_TYPE_NAMES)
     return streams

@@ -324,7 +324,6 @@ def test_a_scope_opens_its_fields() -> None:
         "$this eq 1",
         "$it eq 1",
         "endswith($it,'x')",
-        "$root/Cats(1)/name eq 'x'",
         "$all/name eq 'x'",
         "mother/find(1) eq 1",
         "kittens/$filter(tame)(1)/name eq 'x'",

@@ -21,6 +21,10 @@ ALIKE = [
         replace(PROGRESS, where="module_type eq 'quest' or due_at lt 2025-01-01T00:00:00Z"),
         replace(PROGRESS, where="module_type eq 'mission' or due_at lt 2026-02-01T00:00:00Z"),
     ),
+    (
+        replace(PROGRESS, where="score gt $root/LearnerProgress(1)/score"),
+        replace(PROGRESS, where="score gt $root/LearnerProgress(2)/score"),
+    ),
     (replace(PROGRESS, page_rows=7), replace(PROGRESS, top=3, skip=1, count=True)),
     (
         replace(PROGRESS, expand=(Expand("attempts_made", where="attempt eq 1"),)),
@@ -35,6 +39,10 @@ APART = [
     (replace(PROGRESS, where="score gt 1"), replace(PROGRESS, where="score gt 1.5")),
     (replace(PROGRESS, where="score gt 1"), replace(PROGRESS, where="score ge 1")),
     (replace(PROGRESS, where="reason eq 'a'"), replace(PROGRESS, where="reason eq null")),
+    (
+        replace(PROGRESS, where="points gt $root/LearnerProgress(1)/points"),
+        replace(PROGRESS, where="points gt $root/Points(1)/points"),
+    ),
     (replace(PROGRESS, where="cycle in (1,2)"), replace(PROGRESS, where="cycle in (1,2,3)")),
     (replace(PROGRESS, order_text="score"), replace(PROGRESS, order_text="score desc")),
     (replace(PROGRESS, select=("score",)), replace(PROGRESS, select=("points",))),

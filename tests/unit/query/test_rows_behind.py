@@ -7,6 +7,7 @@ import pytest
 from app.base.errors import (
     AppError,
     BadOption,
+    BadSyntax,
     NotSupported,
     TooComplex,
     TypeMismatch,
@@ -208,3 +209,79 @@ def test_rows_can_be_sorted_by_how_many_are_behind(store: Store) -> None:
     request = Request("Learners", select=("learner_key",), order_text="progress/$count desc")
     first = ask(store, request, environment_id=environment_id)
     assert [row["learner_key"] for row in rows_of(first)] == ["u1", "u2", "u3"]
+
+
+# One entity of any set
+
+
+@pytest.mark.parametrize(
+    ("where", "keys"),
+    [
+        ("learner_key eq $root/LearnerProgress(1)/learner_key", ["u1"]),
+        ("learner_key ne $root/LearnerProgress(assignment_id=1)/learner/learner_key", ["u2", "u3"]),
+        ("learner_key eq $root/Learners(learner_key='u2')/learner_key", ["u2"]),
+        ("learner_key eq $root/Learners(learner_key=@who)/learner_key", ["u3"]),
+        ("progress/$count eq $root/Learners(learner_key='u1')/progress/$count", ["u1"]),
+        ("$root/Learners(learner_key='u1')/progress/any(p:p/score gt 1)", ["u1", "u2", "u3"]),
+        ("$root/Learners(learner_key='u2')/progress/any(p:p/score gt 1)", []),
+        (
+            "$root/Learners(learner_key='u1')/progress/any(p:p/learner_key eq $it/learner_key)",
+            ["u1"],
+        ),
+        ("$root/LearnerProgress(1)/status eq 'completed' and learner_key eq 'u1'", ["u1"]),
+        ("$root/LearnerProgress(1)/status ne 'completed'", []),
+        ("$root/LearnerProgress(987654)/score eq null", ["u1", "u2", "u3"]),
+        ("$root/LearnerProgress(987654)/score ge 0", []),
+        ("not ($root/LearnerProgress(987654)/score ge 0)", ["u1", "u2", "u3"]),
+        ("$root/LearnerProgress(1)/module eq null", []),
+        ("progress/any(p:p/score ge $root/LearnerProgress(1)/score)", ["u1"]),
+    ],
+)
+def test_an_entity_of_any_set_is_read_by_its_key(store: Store, where: str, keys: list[str]) -> None:
+    environment_id = a_small_world(store)
+    a_small_world(store, "neighbour")
+    request = Request("Learners", select=("learner_key",), where=where, aliases={"@who": "'u3'"})
+    answer = ask(store, request, environment_id=environment_id)
+    assert [row["learner_key"] for row in rows_of(answer)] == keys
+
+
+def test_nothing_of_a_neighbour_stands_behind_the_root(store: Store) -> None:
+    environment_id = an_environment(store)
+    a_small_world(store, "neighbour")
+    write_rows(store, Module, [a_module(1)], environment_id=environment_id)
+    where = "$root/LearnerProgress(1)/learner_key eq null and $root/Learners(1)/team_key eq null"
+    answer = ask(store, Request("Modules", where=where), environment_id=environment_id)
+    assert len(rows_of(answer)) == 1
+
+
+def test_the_streams_of_an_entity_behind_the_root_count() -> None:
+    where = "learner_key eq $root/LearnerProgress(1)/learner_key"
+    assert shape_of(where).streams >= set(MODULE_TYPE_NAMES)
+    quests = f"module_type eq 'quest' and {where}"
+    assert shape_of(quests, "LearnerProgress").streams >= set(MODULE_TYPE_NAMES)
+    assert "catalog" in shape_of("learner_key eq $root/Modules(1)/name").streams
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "words"),
+    [
+        ("$root/Learners/learner_key eq 'u1'", BadSyntax, "its key must follow, (learner_id)"),
+        ("$root/Learner(1)/learner_key eq 'u1'", UnknownField, "no set 'Learner'"),
+        ("$root/Learners(1)/email eq 'a'", UnknownField, "Learners has no field 'email'"),
+        ("$root/Learners('u1')/team_key eq 'a'", TypeMismatch, "learner_id is a whole number"),
+        ("$root/Learners(team_key='a')/team_key eq 'a'", BadSyntax, "its key must follow"),
+        ("$root/Learners(1,2)/team_key eq 'a'", BadSyntax, "its key must follow"),
+        ("$root/Learners(null)/team_key eq 'a'", BadSyntax, "takes literals"),
+        ("$root/Learners(@who)/team_key eq 'a'", BadSyntax, "takes literals"),
+        ("$root/Learners(learner_id)/team_key eq 'a'", BadSyntax, "takes literals"),
+        ("$root/Learners(1) eq null", NotSupported, "keys within a path"),
+        ("$root/Freshness/verdict eq 'complete'", NotSupported, "its rows are not kept"),
+        ("manager/reports(1)/team_key eq 1", NotSupported, "keys within a path"),
+    ],
+)
+def test_what_is_no_entity_behind_the_root_is_refused_in_words(
+    text: str, error: type[AppError], words: str
+) -> None:
+    with pytest.raises(error) as caught:
+        bind(text)
+    assert words in caught.value.detail
