@@ -7,7 +7,6 @@ Source: OData Protocol 4.01, 11.7; JSON Format 4.01, 19
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from urllib.parse import urlsplit
 
 from starlette.responses import Response
@@ -32,8 +31,10 @@ from app.odata.batch_parts import (
 )
 from app.odata.calls import MOUNTED_AT, Call, readable
 from app.odata.errors import error_response
+from app.odata.feed import Feed
 from app.odata.formats import read_accept, read_range
 from app.odata.preferences import Preferences, read_preferences, write_applied
+from app.odata.references import SYSTEM_RESOURCES, spell_path
 
 JSON, MULTIPART = "application/json", "multipart/mixed"
 INHERITED = ("odata-maxversion", "accept-language")
@@ -43,10 +44,23 @@ Answerer = Callable[[Call], Response]
 
 
 @dataclass(frozen=True, slots=True)
+class Around:
+    """Where the requests of a batch are.
+
+    feed: what their caller sees
+    mounted: the absolute paths that mean this service, as the caller may know them
+    """
+
+    feed: Feed
+    mounted: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Done:
-    """A part and the response to it."""
+    """A part, the request that it is, unless it cannot be run, and the response to it."""
 
     part: Part
+    asked: Call | None
     response: Response
 
     @property
@@ -56,12 +70,12 @@ class Done:
 
 
 def answer_batch(
-    call: Call, answer: Answerer, *, settings: Settings, version: str, root: str
+    call: Call, answer: Answerer, *, settings: Settings, version: str, feed: Feed
 ) -> Response:
     """The response to a batch; every part is answered as if it had come alone.
 
     answer: the application itself
-    root: the absolute URL of the service, as its links begin
+    feed: what the caller sees
     Raises: BodyTypeUnknown, BodyNotJson, BadSyntax, TooComplex, for a batch that cannot be read
     """
     if call.within_batch:
@@ -83,13 +97,14 @@ def answer_batch(
     if goes_on is None:
         goes_on = content.type == JSON
     # Below one mount there may be another one: the nearest is looked for first.
-    mounted = tuple(filter(None, (call.mounted, urlsplit(root).path, MOUNTED_AT)))
+    mounted = tuple(filter(None, (call.mounted, urlsplit(feed.root).path, MOUNTED_AT)))
     shared = replace(
         call,
         deadline=time.monotonic() + settings.limit_query_s,
         headers={**call.headers, "prefer": spell_inherited(wishes)},
     )
-    done = answer_parts(shared, parts, answer=answer, goes_on=goes_on, mounted=mounted)
+    around = Around(feed, mounted)
+    done = answer_parts(shared, parts, answer=answer, goes_on=goes_on, around=around)
     said = wishes.continue_on_error
     applied = [] if said is None else [f"continue-on-error={str(said).lower()}"]
     headers = {"Cache-Control": "no-store", "OData-Version": version, **write_applied(applied)}
@@ -118,41 +133,31 @@ def answer_parts(
     *,
     answer: Answerer,
     goes_on: bool,
-    mounted: tuple[str, ...],
+    around: Around,
 ) -> list[Done]:
-    """The responses to parts, in their order; the first failure ends it unless it goes on.
-
-    mounted: the absolute paths that mean this service, as the caller may know them
-    """
+    """The responses to parts, in their order; the first failure ends it unless it goes on."""
     done: list[Done] = []
+    version = "4.0" if call.header("odata-maxversion").strip() == "4.0" else "4.01"
     for part in parts:
-        run = partial(answer_part, call, part, done=done, answer=answer, mounted=mounted)
-        response = respond_or_fail(run, version=call.header("odata-maxversion"))
-        done.append(Done(part, response))
+        asked: Call | None = None
+        try:
+            check_part(part, done)
+            asked = part_call(call, part, done=done, around=around)
+            response = answer(asked)
+        except AppError as error:
+            response = error_response(error, version=version)
+        if part.method == "HEAD":
+            response.body = b""
+        done.append(Done(part, asked, response))
         if response.status_code >= 400 and not goes_on:
             break
     return done
 
 
-def respond_or_fail(run: Callable[[], Response], *, version: str) -> Response:
-    """The response, or that of the error on the way to it."""
-    try:
-        return run()
-    except AppError as error:
-        return error_response(error, version="4.0" if version.strip() == "4.0" else "4.01")
+def check_part(part: Part, done: Sequence[Done]) -> None:
+    """Refuse a part that cannot be run, or whose turn never comes.
 
-
-def answer_part(
-    call: Call,
-    part: Part,
-    *,
-    done: Sequence[Done],
-    answer: Answerer,
-    mounted: tuple[str, ...],
-) -> Response:
-    """The response to one part.
-
-    Raises: DependencyFailed, NotSupported, BadSyntax, UnknownPath
+    Raises: DependencyFailed, NotSupported, BadSyntax
     """
     if part.fault is not None:
         raise part.fault
@@ -162,32 +167,33 @@ def answer_part(
             hint="Reads stand in a batch by themselves.",
             target=part.group or None,
         )
-    failed = {one.part.id for one in done if not one.succeeded}
-    run = {one.part.id for one in done}
+    succeeded = {one.part.id for one in done if one.succeeded}
     for needed in part.depends_on:
-        if needed in failed or needed not in run:
+        if needed not in succeeded:
             raise DependencyFailed(f"the request {needed[:40]!r} was not answered", target=needed)
-    path, _, query = locate_part(part, done, mounted=mounted).partition("?")
-    response = answer(
-        replace(
-            call,
-            method=part.method,
-            path=readable(path.strip("/")),
-            query=readable(query),
-            headers=part_headers(call, part),
-            body=part.body,
-            within_batch=True,
-        )
+
+
+def part_call(call: Call, part: Part, *, done: Sequence[Done], around: Around) -> Call:
+    """The request that a part is.
+
+    Raises: DependencyFailed, BadSyntax, UnknownPath
+    """
+    path, _, query = locate_part(part, done, around=around).partition("?")
+    return replace(
+        call,
+        method=part.method,
+        path=readable(path.strip("/")),
+        query=readable(query),
+        headers=part_headers(call, part),
+        body=part.body,
+        within_batch=True,
     )
-    if part.method == "HEAD":
-        response.body = b""
-    return response
 
 
-def locate_part(part: Part, done: Sequence[Done], *, mounted: tuple[str, ...]) -> str:
+def locate_part(part: Part, done: Sequence[Done], *, around: Around) -> str:
     """The path and query of a part below the service root: relative, absolute, or with a host.
 
-    Raises: UnknownPath, BadSyntax
+    Raises: UnknownPath, BadSyntax, DependencyFailed
     """
     url = part.url
     if "://" in url.partition("?")[0]:
@@ -195,32 +201,31 @@ def locate_part(part: Part, done: Sequence[Done], *, mounted: tuple[str, ...]) -
         url = "/" + url.partition("://")[2].partition("/")[2]
     if url.startswith("/"):
         path = url.partition("?")[0]
+        mounted = around.mounted
         root = next((r for r in mounted if path == r or path.startswith(f"{r}/")), None)
         if root is None:
             raise UnknownPath("the URL of this part is not below this service", target="url")
         return url[len(root) :].removeprefix("/")
-    return resolve_reference(url, part, done, mounted=mounted)
+    return resolve_reference(url, part, done, feed=around.feed)
 
 
-def resolve_reference(
-    url: str, part: Part, done: Sequence[Done], *, mounted: tuple[str, ...]
-) -> str:
-    """A relative URL; `$1` at its beginning is the entity that request 1 returned.
+def resolve_reference(url: str, part: Part, done: Sequence[Done], *, feed: Feed) -> str:
+    """A relative URL; `$1` at its beginning is the entity that request 1 returned, unless it is a
+    resource of the system.
 
-    Raises: BadSyntax, where the request is not among those this one depends on
+    Raises: BadSyntax, where the request is not among those this one depends on; DependencyFailed
+    Source: OData JSON Format 4.01, 19.1; Protocol 4.01, 11.7.3.1
     """
-    first, slash, rest = url.partition("/")
-    known = {one.part.id: one for one in done}
-    name = first.partition("?")[0].removeprefix("$")
-    if not first.startswith("$") or name not in known:
+    first = url.partition("?")[0].partition("/")[0]
+    name = first.removeprefix("$")
+    before = next((one for one in done if one.part.id == name), None)
+    if not first.startswith("$") or first in SYSTEM_RESOURCES or before is None:
         return url
     if part.must_declare and name not in part.depends_on:
         raise BadSyntax(f"the request does not say that it depends on {name[:40]!r}", target="url")
-    before = known[name]
-    if not before.succeeded:
+    if before.asked is None or not before.succeeded:
         raise DependencyFailed(f"the request {name[:40]!r} was not answered", target=name)
-    located = locate_part(before.part, done, mounted=mounted).partition("?")[0]
-    return located + first[len(name) + 1 :] + slash + rest
+    return spell_path(before.asked, feed) + url[len(first) :]
 
 
 def part_headers(call: Call, part: Part) -> dict[str, str]:

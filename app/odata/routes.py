@@ -12,7 +12,6 @@ from email.utils import format_datetime
 from functools import lru_cache, partial
 from time import thread_time
 from typing import Any
-from urllib.parse import urlsplit
 
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -22,7 +21,6 @@ from app.base.config import Settings
 from app.base.errors import (
     AppError,
     BadOption,
-    BodyTypeUnknown,
     MethodNotAllowed,
     PreconditionFailed,
     TooExpensive,
@@ -36,7 +34,7 @@ from app.http.errors import unexpected_error
 from app.http.freshness import VARY, demand_of, freshness_headers
 from app.odata.asking import Asker, Reading, matches_tag
 from app.odata.batch import answer_batch
-from app.odata.calls import MOUNTED_AT, Call, read_call, readable
+from app.odata.calls import MOUNTED_AT, Call, read_call
 from app.odata.errors import error_response, method_error
 from app.odata.feed import Feed, show_feed
 from app.odata.formats import (
@@ -44,7 +42,6 @@ from app.odata.formats import (
     choose_style,
     choose_version,
     chooses_csdl_json,
-    read_range,
 )
 from app.odata.metadata import write_metadata, write_metadata_json
 from app.odata.monitors import MONITOR, Desk, Jobs, answer_later, answer_monitor
@@ -53,13 +50,19 @@ from app.odata.pace import WITHIN_S, Pace
 from app.odata.path import Address, Kind, read_path
 from app.odata.preferences import Preferences, read_preferences
 from app.odata.reading import read_address
+from app.odata.references import (
+    BATCH,
+    METADATA,
+    posts_query,
+    resolve_entity_id,
+    unfold_query,
+)
 from app.odata.writer import write_service
 from app.query.demand import Demand
 from app.store.engine import Store
 
 XML_TYPE, CSDL_TYPE = "application/xml", "application/json"
 NOT_CACHED = {"Cache-Control": "private, no-cache", "Vary": VARY}
-BATCH, QUERY, ENTITY = "$batch", "$query", "$entity"
 # Threads of our own: the way there and back is half as long as by the framework's.
 THREADS = ThreadPoolExecutor(16, thread_name_prefix="feed")
 BARE = frozenset({Kind.COUNT, Kind.VALUE})
@@ -230,13 +233,13 @@ def route_call(front: Front, call: Call, version: str) -> Response:
     feed = front.see(principal.scopes)
     if call.path == BATCH:
         known = replace(call, identify=lambda: principal)
-        return answer_batch(known, run, settings=front.settings, version=version, root=feed.root)
+        return answer_batch(known, run, settings=front.settings, version=version, feed=feed)
     if call.path.startswith(f"{MONITOR}/"):
         return answer_monitor(front.desk, call, principal, root=feed.root, run=run)
-    if call.path.split("/")[-1] == QUERY:
+    if posts_query(call.path):
         call = unfold_query(call)
     query = split_query(call.query)
-    if call.path == "$metadata":
+    if call.path == METADATA:
         return answer_metadata(front, call, query, scopes=principal.scopes)
     if call.path == "":
         return answer_service(feed, call, query)
@@ -250,7 +253,7 @@ def route_call(front: Front, call: Call, version: str) -> Response:
 
 def methods_of(path: str) -> tuple[str, ...]:
     """The methods a path knows."""
-    if path == BATCH or path.split("/")[-1] == QUERY:
+    if path == BATCH or posts_query(path):
         return ("POST", "OPTIONS")
     if path.startswith(f"{MONITOR}/"):
         return ("GET", "HEAD", "DELETE", "OPTIONS")
@@ -286,19 +289,6 @@ def check_headers(call: Call) -> None:
             f"a body of OData-Version {written_in[:100]!r} is not read; it may be 4.0 or 4.01",
             target="OData-Version",
         )
-
-
-def unfold_query(call: Call) -> Call:
-    """The GET that a POST to `/$query` stands for: its body is the query string.
-
-    Raises: BodyTypeUnknown, BadOption
-    Source: OData URL Conventions 4.01, 4.17
-    """
-    if read_range(call.header("content-type")).type != "text/plain":
-        raise BodyTypeUnknown("$query reads its options as text/plain")
-    text = readable(call.body.strip())
-    both = "&".join(filter(None, (call.query, text)))
-    return replace(call, method="GET", path=call.path.removesuffix(QUERY).strip("/"), query=both)
 
 
 def answer_metadata(
@@ -342,8 +332,7 @@ def answer_data(
     if wishes.is_strict:
         refuse_strangers(query)
     feed = front.see(principal.scopes)
-    if call.path.partition("/")[0] == ENTITY:
-        call, query = resolve_entity_id(call, query, feed)
+    call, query = resolve_entity_id(call, query, feed)
     address = read_path(call.path, feed, aliases=query.aliases)
     style = choose_data_style(call, query, address)
     variant = (feed.root, version, style, wishes, sorted(principal.scopes))
@@ -418,22 +407,6 @@ def choose_data_style(call: Call, query: QueryString, address: Address) -> Style
         query.system.get("format", ""),
         tables=address.kind is Kind.SET,
     )
-
-
-def resolve_entity_id(call: Call, query: QueryString, feed: Feed) -> tuple[Call, QueryString]:
-    """The request for the entity that `$entity?$id=` names; a cast may stand behind `$entity`.
-
-    Raises: BadOption
-    Source: OData URL Conventions 4.01, 4.10
-    """
-    entity_id = query.system.get("id", "")
-    local = entity_id.removeprefix(feed.root).removeprefix(urlsplit(feed.root).path).lstrip("/")
-    if not local or "://" in local or local.startswith("$"):
-        raise BadOption("$entity needs the id of an entity of this service", target="$id")
-    system = {name: text for name, text in query.system.items() if name != "id"}
-    pairs = tuple(pair for pair in query.pairs if pair[0] != "id")
-    path = f"{local}{call.path.removeprefix(ENTITY)}"
-    return replace(call, path=path), replace(query, system=system, pairs=pairs)
 
 
 def answer_reading(reading: Reading, asker: Asker) -> Response:

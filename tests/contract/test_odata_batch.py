@@ -3,8 +3,6 @@
 import json
 import time
 from collections.abc import Iterator
-from email import message_from_bytes
-from email.message import Message
 from typing import Any
 
 import pytest
@@ -13,13 +11,20 @@ from fastapi.testclient import TestClient
 from app.base.config import Settings
 from app.odata import batch
 from app.store.engine import Store
+from tests.contract.batches import (
+    BOUNDARY,
+    get,
+    multipart,
+    post_parts,
+    read_http,
+    refusal,
+    send,
+    statuses,
+)
 from tests.contract.feed_rows import ROOT, FeedKeys, feed_client, fill_feed
 
 # The protocol is the same whatever the database; what differs there has its tests on both.
 pytestmark = pytest.mark.parametrize("store", ["sqlite"], indirect=True)
-
-
-BOUNDARY = "batch_36522ad7-fc75"
 
 
 @pytest.fixture
@@ -31,34 +36,6 @@ def keys(store: Store) -> FeedKeys:
 def client(store: Store, settings: Settings, keys: FeedKeys) -> Iterator[TestClient]:
     with feed_client(store, settings, keys.reader) as opened:
         yield opened
-
-
-def get(request_id: str, url: str, **more: Any) -> dict[str, Any]:
-    """A request object of a JSON batch."""
-    return {"id": request_id, "method": "get", "url": url, **more}
-
-
-def send(client: TestClient, *requests: dict[str, Any], prefer: str = "") -> list[dict[str, Any]]:
-    """The responses to a JSON batch."""
-    headers = {"Prefer": prefer} if prefer else {}
-    answer = client.post("$batch", json={"requests": list(requests)}, headers=headers)
-    assert answer.status_code == 200, answer.text
-    assert answer.headers.get_list("odata-version") == ["4.01"]
-    responses: list[dict[str, Any]] = answer.json()["responses"]
-    return responses
-
-
-def statuses(responses: list[dict[str, Any]]) -> dict[str, int]:
-    """Status by id."""
-    return {one["id"]: one["status"] for one in responses}
-
-
-def refusal(client: TestClient, body: Any, content_type: str = "application/json") -> Any:
-    """The error object of a batch that is refused as a whole."""
-    given = {"json": body} if content_type == "application/json" else {"content": body}
-    answer = client.post("$batch", headers={"Content-Type": content_type}, **given)
-    assert 400 <= answer.status_code < 500
-    return answer.json()["error"]
 
 
 # JSON
@@ -141,6 +118,48 @@ def test_a_part_can_depend_on_others_and_begin_where_they_ended(client: TestClie
     }  # fmt: skip
     assert responses[1]["body"]["learner_key"] == "u/4'2"
     assert responses[5]["body"]["error"]["code"] == "query.dependency"
+
+
+@pytest.mark.parametrize(
+    ("url", "headers", "body"),
+    [
+        ("Learners(3)", {}, ""),
+        ("Learners(@k)?@k=3&$select=status", {"accept": "application/json;metadata=none"}, ""),
+        ("Learners(learner_key=@k)?@k='u%2F4''2'", {}, ""),
+        ("$entity?$id=Learners(3)", {}, ""),
+        ("$entity/fullcount.Learner?$id=/odata/v4/Learners(@k)&@k=3", {}, ""),
+        ("Learners(@k)/$query", {"content-type": "text/plain"}, "@k=3"),
+        ("Learners(3)/progress(3)/learner", {}, ""),
+        ("Learners(3)/progress(@k)/learner?@k=3", {}, ""),
+    ],
+)
+def test_a_reference_is_the_entity_that_was_returned_however_it_was_named(
+    client: TestClient, url: str, headers: dict[str, str], body: str
+) -> None:
+    first = get("1", url, headers=headers)
+    if body:
+        first |= {"method": "post", "body": body}
+    needed = {"dependsOn": ["1"]}
+    responses = send(
+        client,
+        first,
+        get("2", "$1/learner_key/$value?@k=5", **needed),
+        get("3", "$1?$select=learner_key", **needed),
+        get("4", "$3/learner_key/$value", dependsOn=["3"]),
+    )
+    assert [one["status"] for one in responses] == [200] * 4
+    assert responses[1]["body"] == responses[3]["body"] == "u/4'2"
+    assert responses[2]["body"]["learner_key"] == "u/4'2"
+
+
+@pytest.mark.parametrize("name", ["batch", "crossjoin", "all", "entity", "root", "id", "metadata"])
+def test_a_resource_of_the_system_is_never_a_reference(client: TestClient, name: str) -> None:
+    expected = send(client, get("x", f"${name}"))[0]["status"]
+    _, second = send(client, get(name, "Modules(1)"), get("x", f"${name}"))
+    assert second["status"] == expected
+    parts = multipart("GET Modules(1)", f"GET ${name} HTTP/1.1")
+    parts = parts.replace(b"Content-ID: 1", f"Content-ID: {name}".encode())
+    assert read_http(post_parts(client, parts)[1])[0] == expected
 
 
 def test_changes_and_batches_within_a_batch_are_refused_politely(client: TestClient) -> None:
@@ -323,42 +342,6 @@ def test_all_parts_share_one_limit_of_time(
 
 
 # Multipart
-
-
-def multipart(*parts: str, newline: str = "\r\n") -> bytes:
-    """The body of a multipart batch; each part is an HTTP request."""
-    told = [
-        f"--{BOUNDARY}\nContent-Type: application/http\nContent-Transfer-Encoding: binary\n"
-        f"Content-ID: {number}\n\n{part}\n\n\n"
-        for number, part in enumerate(parts, 1)
-    ]
-    text = "preamble\n" + "".join(told) + f"--{BOUNDARY}--\nepilogue\n"
-    return text.replace("\n", newline).encode()
-
-
-def post_parts(client: TestClient, body: bytes, **headers: str) -> list[Message]:
-    """The HTTP responses in the parts of a multipart answer, parsed by the standard library."""
-    answer = client.post(
-        "$batch",
-        content=body,
-        headers={"Content-Type": f'multipart/mixed; boundary="{BOUNDARY}"', **headers},
-    )
-    assert answer.status_code == 200, answer.text
-    kind = answer.headers["content-type"]
-    assert kind.startswith("multipart/mixed; boundary=")
-    whole = message_from_bytes(f"Content-Type: {kind}\r\n\r\n".encode() + answer.content)
-    assert whole.is_multipart()
-    assert not whole.defects
-    parts: list[Message] = whole.get_payload()  # type: ignore[assignment]
-    assert all(part.get_content_type() == "application/http" for part in parts)
-    return parts
-
-
-def read_http(part: Message) -> tuple[int, Message]:
-    """The status and the message of an HTTP response."""
-    text = str(part.get_payload())
-    line, _, rest = text.replace("\r\n", "\n").partition("\n")
-    return int(line.split()[1]), message_from_bytes(rest.encode())
 
 
 @pytest.mark.parametrize("newline", ["\r\n", "\n"])

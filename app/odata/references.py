@@ -1,0 +1,79 @@
+"""Requests that say in other words what they ask: a posted query, `$entity?$id=`, `$1` in a batch.
+
+The call in, the same call or path spelled out, which needs nothing beside it. Asks no database.
+"""
+
+from dataclasses import replace
+from urllib.parse import urlsplit
+
+from app.base.errors import BadOption, BodyTypeUnknown
+from app.odata.calls import Call, readable
+from app.odata.feed import Feed
+from app.odata.formats import read_range
+from app.odata.options import QueryString, split_query
+from app.odata.path import Address, Kind, read_path
+from app.odata.writer import write_key, write_literal
+
+BATCH, QUERY, ENTITY, METADATA = "$batch", "$query", "$entity", "$metadata"
+# What a request's name never stands for (JSON Format 4.01, 19.1).
+SYSTEM_RESOURCES = frozenset({BATCH, "$crossjoin", "$all", ENTITY, "$root", "$id", METADATA})
+
+
+def posts_query(path: str) -> bool:
+    """Does a path end in `/$query`?"""
+    return path.split("/")[-1] == QUERY
+
+
+def unfold_query(call: Call) -> Call:
+    """The GET that a POST to `/$query` stands for: its body is the query string.
+
+    Raises: BodyTypeUnknown, BadOption
+    Source: OData URL Conventions 4.01, 4.17
+    """
+    if read_range(call.header("content-type")).type != "text/plain":
+        raise BodyTypeUnknown("$query reads its options as text/plain")
+    text = readable(call.body.strip())
+    both = "&".join(filter(None, (call.query, text)))
+    return replace(call, method="GET", path=call.path.removesuffix(QUERY).strip("/"), query=both)
+
+
+def resolve_entity_id(call: Call, query: QueryString, feed: Feed) -> tuple[Call, QueryString]:
+    """The request for the entity that `$entity?$id=` names; a cast may stand behind `$entity`.
+
+    Raises: BadOption
+    Source: OData URL Conventions 4.01, 4.10
+    """
+    if call.path.partition("/")[0] != ENTITY:
+        return call, query
+    entity_id = query.system.get("id", "")
+    local = entity_id.removeprefix(feed.root).removeprefix(urlsplit(feed.root).path).lstrip("/")
+    if not local or "://" in local or local.startswith("$"):
+        raise BadOption("$entity needs the id of an entity of this service", target="$id")
+    system = {name: text for name, text in query.system.items() if name != "id"}
+    pairs = tuple(pair for pair in query.pairs if pair[0] != "id")
+    path = f"{local}{call.path.removeprefix(ENTITY)}"
+    return replace(call, path=path), replace(query, system=system, pairs=pairs)
+
+
+def spell_path(call: Call, feed: Feed) -> str:
+    """The path of what a request was answered with, which needs no query: of an entity its
+    address, with the values of parameters and of `$id`; of anything else as it was.
+
+    Raises: what the request itself would
+    """
+    if posts_query(call.path):
+        call = unfold_query(call)
+    call, query = resolve_entity_id(call, split_query(call.query), feed)
+    address = read_path(call.path, feed, aliases=query.aliases)
+    return spell_entity(address) if address.kind is Kind.ENTITY else call.path
+
+
+def spell_entity(address: Address) -> str:
+    """The path of an entity by its key, and by the navigations to it from there."""
+    start = address.start
+    if set(address.key) == set(start.key):
+        key = write_key(start, address.key) if address.key else ""
+    else:
+        key = ",".join(f"{name}={write_literal(value)}" for name, value in address.key.items())
+    first = f"{start.name}({key})" if key else start.name
+    return "/".join([first, *(navigation.name for navigation in address.way)])
