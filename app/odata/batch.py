@@ -21,6 +21,7 @@ from app.base.errors import (
     TooComplex,
     UnknownPath,
 )
+from app.intake.unpack import unpack_body
 from app.odata.batch_parts import (
     Part,
     new_boundary,
@@ -53,6 +54,7 @@ class Around:
 
     feed: Feed
     mounted: tuple[str, ...]
+    settings: Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,17 +78,19 @@ def answer_batch(
 
     answer: the application itself
     feed: what the caller sees
-    Raises: BodyTypeUnknown, BodyNotJson, BadSyntax, TooComplex, for a batch that cannot be read
+    Raises: BodyTypeUnknown, BodyEncodingUnknown, BodyNotUnpacked, BodyTooLarge, BodyNotJson,
+        BadSyntax, TooComplex, for a batch that cannot be read
     """
     if call.within_batch:
         raise BadSyntax("a part of a batch cannot be a batch", target="$batch")
     content = read_range(call.header("content-type"))
-    if content.type == JSON:
-        parts = read_json_parts(call.body, settings)
-    elif content.type == MULTIPART:
-        parts = read_multipart_parts(call.body, call.header("content-type"))
-    else:
+    if content.type not in {JSON, MULTIPART}:
         raise BodyTypeUnknown(f"$batch reads {MULTIPART} and {JSON}")
+    body = unpack_body(call.body, call.header("content-encoding"), settings)
+    if content.type == JSON:
+        parts = read_json_parts(body, settings)
+    else:
+        parts = read_multipart_parts(body, call.header("content-type"))
     if len(parts) > settings.limit_batch_requests:
         raise TooComplex(
             f"the batch has {len(parts)} requests; at most {settings.limit_batch_requests}",
@@ -103,7 +107,7 @@ def answer_batch(
         deadline=time.monotonic() + settings.limit_query_s,
         headers={**call.headers, "prefer": spell_inherited(wishes)},
     )
-    around = Around(feed, mounted)
+    around = Around(feed, mounted, settings)
     done = answer_parts(shared, parts, answer=answer, goes_on=goes_on, around=around)
     said = wishes.continue_on_error
     applied = [] if said is None else [f"continue-on-error={str(said).lower()}"]
@@ -206,10 +210,10 @@ def locate_part(part: Part, done: Sequence[Done], *, around: Around) -> str:
         if root is None:
             raise UnknownPath("the URL of this part is not below this service", target="url")
         return url[len(root) :].removeprefix("/")
-    return resolve_reference(url, part, done, feed=around.feed)
+    return resolve_reference(url, part, done, around=around)
 
 
-def resolve_reference(url: str, part: Part, done: Sequence[Done], *, feed: Feed) -> str:
+def resolve_reference(url: str, part: Part, done: Sequence[Done], *, around: Around) -> str:
     """A relative URL; `$1` at its beginning is the entity that request 1 returned, unless it is a
     resource of the system.
 
@@ -225,7 +229,7 @@ def resolve_reference(url: str, part: Part, done: Sequence[Done], *, feed: Feed)
         raise BadSyntax(f"the request does not say that it depends on {name[:40]!r}", target="url")
     if before.asked is None or not before.succeeded:
         raise DependencyFailed(f"the request {name[:40]!r} was not answered", target=name)
-    return spell_path(before.asked, feed) + url[len(first) :]
+    return spell_path(before.asked, around.feed, around.settings) + url[len(first) :]
 
 
 def part_headers(call: Call, part: Part) -> dict[str, str]:

@@ -6,7 +6,9 @@ The call in, the same call or path spelled out, which needs nothing beside it. A
 from dataclasses import replace
 from urllib.parse import urlsplit
 
-from app.base.errors import BadOption, BodyTypeUnknown
+from app.base.config import Settings
+from app.base.errors import BadOption, BodyTypeUnknown, UrlTooLong
+from app.intake.unpack import unpack_body
 from app.odata.calls import Call, readable
 from app.odata.feed import Feed
 from app.odata.formats import read_range
@@ -24,17 +26,31 @@ def posts_query(path: str) -> bool:
     return path.split("/")[-1] == QUERY
 
 
-def unfold_query(call: Call) -> Call:
+def unfold_query(call: Call, settings: Settings) -> Call:
     """The GET that a POST to `/$query` stands for: its body is the query string.
 
-    Raises: BodyTypeUnknown, BadOption
+    Raises: BodyTypeUnknown, BodyEncodingUnknown, BodyNotUnpacked, BodyTooLarge, UrlTooLong
     Source: OData URL Conventions 4.01, 4.17
     """
     if read_range(call.header("content-type")).type != "text/plain":
         raise BodyTypeUnknown("$query reads its options as text/plain")
-    text = readable(call.body.strip())
+    body = unpack_body(call.body, call.header("content-encoding"), settings).strip()
+    check_length(len(body), settings)
+    text = readable(body)
     both = "&".join(filter(None, (call.query, text)))
     return replace(call, method="GET", path=call.path.removesuffix(QUERY).strip("/"), query=both)
+
+
+def check_length(length_bytes: int, settings: Settings) -> None:
+    """Refuse a question that no link to its next page could hold, also where it came in a body.
+
+    Raises: UrlTooLong
+    """
+    if length_bytes > settings.limit_url_bytes:
+        raise UrlTooLong(
+            f"the question has {length_bytes} bytes, {settings.limit_url_bytes} are allowed",
+            hint="Send a long question as the body of POST /v1/query.",
+        )
 
 
 def resolve_entity_id(call: Call, query: QueryString, feed: Feed) -> tuple[Call, QueryString]:
@@ -55,14 +71,14 @@ def resolve_entity_id(call: Call, query: QueryString, feed: Feed) -> tuple[Call,
     return replace(call, path=path), replace(query, system=system, pairs=pairs)
 
 
-def spell_path(call: Call, feed: Feed) -> str:
+def spell_path(call: Call, feed: Feed, settings: Settings) -> str:
     """The path of what a request was answered with, which needs no query: of an entity its
     address, with the values of parameters and of `$id`; of anything else as it was.
 
     Raises: what the request itself would
     """
     if posts_query(call.path):
-        call = unfold_query(call)
+        call = unfold_query(call, settings)
     call, query = resolve_entity_id(call, split_query(call.query), feed)
     address = read_path(call.path, feed, aliases=query.aliases)
     return spell_entity(address) if address.kind is Kind.ENTITY else call.path

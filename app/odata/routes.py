@@ -24,7 +24,6 @@ from app.base.errors import (
     MethodNotAllowed,
     PreconditionFailed,
     TooExpensive,
-    UrlTooLong,
 )
 from app.catalog.changes import CHANGES, SchemaChange, find_farewell
 from app.catalog.fields import Dataset
@@ -53,6 +52,7 @@ from app.odata.reading import read_address
 from app.odata.references import (
     BATCH,
     METADATA,
+    check_length,
     posts_query,
     resolve_entity_id,
     unfold_query,
@@ -237,7 +237,7 @@ def route_call(front: Front, call: Call, version: str) -> Response:
     if call.path.startswith(f"{MONITOR}/"):
         return answer_monitor(front.desk, call, principal, root=feed.root, run=run)
     if posts_query(call.path):
-        call = unfold_query(call)
+        call = unfold_query(call, front.settings)
     query = split_query(call.query)
     if call.path == METADATA:
         return answer_metadata(front, call, query, scopes=principal.scopes)
@@ -328,7 +328,7 @@ def answer_data(
     version: str,
 ) -> Response:
     """The response to a question about data."""
-    check_length(call, front.settings)
+    check_length(len(call.path) + 1 + len(call.query), front.settings)
     if wishes.is_strict:
         refuse_strangers(query)
     feed = front.see(principal.scopes)
@@ -383,19 +383,6 @@ def farewell_headers(asker: Asker, address: Address) -> dict[str, str]:
             datetime.combine(found.sunset_on, time(), UTC), usegmt=True
         )
     return headers
-
-
-def check_length(call: Call, settings: Settings) -> None:
-    """Refuse a question that no link to its next page could hold, also where it came in a body.
-
-    Raises: UrlTooLong
-    """
-    length = len(call.path) + 1 + len(call.query)
-    if length > settings.limit_url_bytes:
-        raise UrlTooLong(
-            f"the question has {length} bytes, {settings.limit_url_bytes} are allowed",
-            hint="Send a long question as the body of POST /v1/query.",
-        )
 
 
 def choose_data_style(call: Call, query: QueryString, address: Address) -> Style:

@@ -1,5 +1,6 @@
 """$batch, as JSON and as multipart: reads grouped in one request, each answered as if alone."""
 
+import gzip
 import json
 import time
 from collections.abc import Iterator
@@ -268,6 +269,33 @@ def test_other_bodies_are_not_read(client: TestClient) -> None:
     assert refusal(client, b"{", "application/json; charset=utf-8")["code"] == "body.not_json"
     assert refusal(client, b"--x--", "multipart/mixed")["code"] == "query.syntax"
     assert refusal(client, b"--x\r\n", "multipart/mixed; boundary=x")["code"] == "query.syntax"
+
+
+@pytest.mark.parametrize(
+    ("path", "kind", "body"),
+    [
+        ("$batch", "application/json", json.dumps({"requests": [get("1", "Teams")]}).encode()),
+        ("$batch", f"multipart/mixed; boundary={BOUNDARY}", multipart("GET Teams HTTP/1.1")),
+        ("Teams/$query", "text/plain", b"$top=1&$select=name"),
+    ],
+)
+def test_a_body_is_unpacked_where_it_is_packed_with_gzip(
+    client: TestClient, path: str, kind: str, body: bytes
+) -> None:
+    def post(content: bytes, encoding: str) -> tuple[int, str, str]:
+        headers = {"Content-Type": kind, "Content-Encoding": encoding}
+        answer = client.post(path, content=content, headers=headers)
+        is_json = "application/json" in answer.headers["content-type"]
+        error = answer.json().get("error", {}) if is_json else {}
+        return answer.status_code, error.get("code", ""), answer.text
+
+    for packed, word in ((gzip.compress(body), "gzip"), (body, "identity")):
+        assert post(packed, word)[0] == 200
+        assert "Team" in post(packed, word)[2]
+    for word in ("br", "deflate", "gzip, gzip"):
+        assert post(body, word)[:2] == (415, "body.unknown_encoding")
+    assert post(body, "gzip")[:2] == (400, "body.not_gzip")
+    assert post(gzip.compress(b" " * 2**20), "gzip")[:2] == (413, "body.too_large")
 
 
 def test_a_batch_is_posted_by_somebody_with_a_key(client: TestClient, keys: FeedKeys) -> None:

@@ -3,6 +3,7 @@
 import pytest
 
 from app.access.principal import Principal
+from app.base.config import Settings
 from app.base.errors import UnknownPath
 from app.catalog.index import DATASETS
 from app.odata.calls import Call
@@ -20,7 +21,7 @@ def nobody() -> Principal:
 def spell(url: str) -> str:
     """The path of what is at a URL."""
     path, _, query = url.partition("?")
-    return spell_path(Call("GET", path, query, {}, b"", nobody), FEED)
+    return spell_path(Call("GET", path, query, {}, b"", nobody), FEED, Settings(_env_file=None))
 
 
 @pytest.mark.parametrize(
