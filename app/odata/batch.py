@@ -34,6 +34,7 @@ from app.odata.calls import MOUNTED_AT, Call, readable
 from app.odata.errors import error_response
 from app.odata.feed import Feed
 from app.odata.formats import read_accept, read_range
+from app.odata.options import refuse_options, split_query
 from app.odata.preferences import Preferences, read_preferences, write_applied
 from app.odata.references import SYSTEM_RESOURCES, spell_path
 
@@ -78,28 +79,19 @@ def answer_batch(
 
     answer: the application itself
     feed: what the caller sees
-    Raises: BodyTypeUnknown, BodyEncodingUnknown, BodyNotUnpacked, BodyTooLarge, BodyNotJson,
-        BadSyntax, TooComplex, for a batch that cannot be read
+    Raises: BadOption, UnknownPath, for options a batch has not; what `read_batch` does
     """
     if call.within_batch:
         raise BadSyntax("a part of a batch cannot be a batch", target="$batch")
-    content = read_range(call.header("content-type"))
-    if content.type not in {JSON, MULTIPART}:
-        raise BodyTypeUnknown(f"$batch reads {MULTIPART} and {JSON}")
-    body = unpack_body(call.body, call.header("content-encoding"), settings)
-    if content.type == JSON:
-        parts = read_json_parts(body, settings)
-    else:
-        parts = read_multipart_parts(body, call.header("content-type"))
-    if len(parts) > settings.limit_batch_requests:
-        raise TooComplex(
-            f"the batch has {len(parts)} requests; at most {settings.limit_batch_requests}",
-            target="$batch",
-        )
+    # There is one version of the schema, so that there is none for parts to inherit.
+    query = split_query(call.query)
+    refuse_options(query, (), "a batch")
+    content_type = read_range(call.header("content-type")).type
+    parts = read_batch(call, content_type, settings)
     wishes = read_preferences(call.header("prefer"), most_rows=settings.limit_page_rows_asked)
     goes_on = wishes.continue_on_error
     if goes_on is None:
-        goes_on = content.type == JSON
+        goes_on = content_type == JSON
     # Below one mount there may be another one: the nearest is looked for first.
     mounted = tuple(filter(None, (call.mounted, urlsplit(feed.root).path, MOUNTED_AT)))
     shared = replace(
@@ -113,13 +105,36 @@ def answer_batch(
     applied = [] if said is None else [f"continue-on-error={str(said).lower()}"]
     headers = {"Cache-Control": "no-store", "OData-Version": version, **write_applied(applied)}
     pairs = [(one.part, one.response) for one in done]
-    if choose_batch_type(call.header("accept"), content.type) == JSON:
+    asked = query.system.get("format", "")
+    accept = JSON if asked.strip().lower() == "json" else asked or call.header("accept")
+    if choose_batch_type(accept, content_type) == JSON:
         return Response(write_json_parts(pairs), headers=headers, media_type=JSON)
     boundary = new_boundary()
     return Response(
         write_multipart_parts(pairs, boundary),
         headers={**headers, "Content-Type": f"{MULTIPART}; boundary={boundary}"},
     )
+
+
+def read_batch(call: Call, content_type: str, settings: Settings) -> Sequence[Part]:
+    """The requests of a batch, whose body may be packed.
+
+    Raises: BodyTypeUnknown, BodyEncodingUnknown, BodyNotUnpacked, BodyTooLarge, BodyNotJson,
+        BadSyntax, TooComplex
+    """
+    if content_type not in {JSON, MULTIPART}:
+        raise BodyTypeUnknown(f"$batch reads {MULTIPART} and {JSON}")
+    body = unpack_body(call.body, call.header("content-encoding"), settings)
+    if content_type == JSON:
+        parts = read_json_parts(body, settings)
+    else:
+        parts = read_multipart_parts(body, call.header("content-type"))
+    if len(parts) > settings.limit_batch_requests:
+        raise TooComplex(
+            f"the batch has {len(parts)} requests; at most {settings.limit_batch_requests}",
+            target="$batch",
+        )
+    return parts
 
 
 def choose_batch_type(accept: str, content_type: str) -> str:

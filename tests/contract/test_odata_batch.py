@@ -28,6 +28,9 @@ from tests.contract.feed_rows import ROOT, FeedKeys, feed_client, fill_feed
 pytestmark = pytest.mark.parametrize("store", ["sqlite"], indirect=True)
 
 
+MIXED = {"Accept": "multipart/mixed"}
+
+
 @pytest.fixture
 def keys(store: Store) -> FeedKeys:
     return fill_feed(store)
@@ -262,6 +265,21 @@ def test_a_batch_that_cannot_be_read_is_refused_as_a_whole(
     assert refusal(client, body)["code"] == code
 
 
+def test_a_batch_has_no_options_but_the_version_of_the_schema(client: TestClient) -> None:
+    asked = {"requests": [get("1", "Teams"), get("2", "Teams?$schemaversion=7")]}
+    for query, status, code in (
+        ("$schemaversion=7", 404, "query.unknown_path"),
+        ("$filter=x", 400, "query.option"),
+        ("$nonsense=1", 400, "query.option"),
+        ("$schemaversion=1.0&colour=blue", 200, ""),
+        ("schemaversion=*", 200, ""),
+    ):
+        answer = client.post(f"$batch?{query}", json=asked)
+        assert answer.status_code == status
+        assert answer.json().get("error", {"code": ""})["code"] == code
+    assert statuses(answer.json()["responses"]) == {"1": 200, "2": 404}
+
+
 def test_other_bodies_are_not_read(client: TestClient) -> None:
     assert refusal(client, b"a=1", "application/x-www-form-urlencoded")["code"] == (
         "body.unknown_type"
@@ -456,10 +474,13 @@ def test_the_answer_takes_the_format_that_is_asked_for(client: TestClient) -> No
     other = client.post(
         "$batch",
         json={"requests": [get("x", "Teams/$count")]},
-        headers={"Accept": "multipart/mixed"},
+        headers=MIXED,
     )
     assert other.headers["content-type"].startswith("multipart/mixed")
     assert "Content-ID: x" in other.text
+    for asked in ("json", "application/json"):
+        named = client.post(f"$batch?$format={asked}", json={"requests": []}, headers=MIXED)
+        assert named.headers["content-type"] == "application/json"
 
 
 def test_a_hostile_body_is_read_in_one_pass(client: TestClient) -> None:
