@@ -262,6 +262,9 @@ def part_headers(call: Call, part: Part) -> dict[str, str]:
 
 
 def spell_inherited(wishes: Preferences) -> str:
-    """The preferences of a batch that are those of its parts, too (Protocol 4.01, 8.2.8.4)."""
+    """The preferences of a batch that are those of its parts, too (Protocol 4.01, 8.2.8.4).
+
+    With the prefix: so a part's own wish counts first, whichever way it is spelled.
+    """
     patterns = ",".join(wishes.annotations)
-    return f'include-annotations="{patterns}"' if patterns else ""
+    return f'odata.include-annotations="{patterns}"' if patterns else ""

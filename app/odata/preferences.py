@@ -67,17 +67,20 @@ class Preferences:
 
 @lru_cache(maxsize=256)
 def read_preferences(prefer: str, *, most_rows: int) -> Preferences:
-    """What a Prefer header wishes; what is said twice counts the first time.
+    """What a Prefer header wishes; what is said twice counts the first time, and without its prefix
+    before with it.
 
     most_rows: the largest page
     Raises: BadOption, for a strict caller with a preference nobody knows
+    Source: OData Protocol 4.01, 8.2.8.4 and 8.2.8.5
     """
     given: dict[str, tuple[str, str]] = {}
     for part in split_unquoted(prefer, ","):
         spelled, _, value = part.partition(";")[0].partition("=")
         name = spelled.strip().lower()
-        if name:
-            given.setdefault(name.removeprefix("odata."), (name, value.strip().strip('"')))
+        bare = name.removeprefix("odata.")
+        if bare and (bare not in given or (name == bare and given[bare][0] != bare)):
+            given[bare] = (name, value.strip().strip('"'))
     values = {name: value for name, (_, value) in given.items()}
     unknown = tuple(name for name in given if name not in KNOWN)
     is_strict = values.get("handling", "").lower() == "strict"

@@ -212,9 +212,9 @@ def test_a_part_may_have_the_address_that_our_links_have(
 
 
 def test_a_part_inherits_which_annotations_are_wished_for(client: TestClient) -> None:
-    own = {"prefer": 'include-annotations="fullcount.verdict",maxpagesize=1'}
+    own = {"prefer": 'odata.include-annotations="fullcount.verdict",maxpagesize=1'}
     parts = get("1", "Teams"), get("2", "Teams", headers=own)
-    first, second = send(client, *parts, prefer='odata.include-annotations="-*",maxpagesize=2')
+    first, second = send(client, *parts, prefer='include-annotations="-*",maxpagesize=2')
     assert first["headers"]["preference-applied"] == 'include-annotations="-*"'
     assert not [name for name in first["body"] if name.startswith("@fullcount.")]
     assert second["headers"]["preference-applied"] == (

@@ -29,7 +29,15 @@ def test_a_page_size_is_read(prefer: str, rows: int | None, name: str) -> None:
 
 
 def test_what_is_said_twice_counts_the_first_time() -> None:
-    assert wishes("maxpagesize=1, odata.maxpagesize=2").page_rows == 1
+    assert wishes("maxpagesize=1, maxpagesize=2").page_rows == 1
+    assert wishes("odata.maxpagesize=1, odata.maxpagesize=2").page_rows == 1
+
+
+def test_a_name_without_its_prefix_counts_before_one_with_it() -> None:
+    for prefer in ("maxpagesize=3, odata.maxpagesize=2", "odata.maxpagesize=2,maxpagesize=3"):
+        assert (wishes(prefer).page_rows, wishes(prefer).page_name) == (3, "maxpagesize")
+    both = 'odata.include-annotations="*", include-annotations="-*"'
+    assert wishes(both).annotations == ("-*",)
 
 
 def test_other_wishes_are_read() -> None:
