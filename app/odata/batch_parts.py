@@ -174,10 +174,13 @@ def read_multipart_parts(body: bytes, content_type: str) -> list[Part]:
         raise BadSyntax("multipart/mixed needs a boundary", target="Content-Type")
     delimiter = b"--" + (match[1] or match[2]).encode("latin-1")
     # A delimiter is a whole line: the boundary of a change set may begin like that of the batch.
-    pieces = re.split(rb"(?:^|\r?\n)" + re.escape(delimiter) + rb"(?=--|[ \t]*\r?\n)", body)
-    if len(pieces) < 2 or not pieces[-1].startswith(b"--"):
+    line = rb"(?:^|\r?\n)" + re.escape(delimiter) + rb"(?=(?:--)?[ \t]*(?:\r?\n|\Z))"
+    _, *pieces = re.split(line, body)
+    last = next((n for n, piece in enumerate(pieces) if piece.startswith(b"--")), None)
+    if last is None:
         raise BadSyntax("the body does not end with its boundary", target="Content-Type")
-    parts = [read_multipart_part(piece) for piece in pieces[1:-1]]
+    # What follows the last one is not read (RFC 2046, 5.1.1).
+    parts = [read_multipart_part(piece) for piece in pieces[:last]]
     given = [part.id for part in parts if part.id]
     if len(given) != len(set(given)):
         raise BadSyntax("a Content-ID is given twice", target="Content-ID")
