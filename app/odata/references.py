@@ -3,6 +3,7 @@
 The call in, the same call or path spelled out, which needs nothing beside it. Asks no database.
 """
 
+import re
 from dataclasses import replace
 from urllib.parse import urlsplit
 
@@ -19,6 +20,8 @@ from app.odata.writer import write_key, write_literal
 BATCH, QUERY, ENTITY, METADATA = "$batch", "$query", "$entity", "$metadata"
 # What a request's name never stands for (JSON Format 4.01, 19.1).
 SYSTEM_RESOURCES = frozenset({BATCH, "$crossjoin", "$all", ENTITY, "$root", "$id", METADATA})
+
+QUOTED = re.compile(r"'[^']*'")
 
 
 def posts_query(path: str) -> bool:
@@ -56,19 +59,35 @@ def check_length(length_bytes: int, settings: Settings) -> None:
 def resolve_entity_id(call: Call, query: QueryString, feed: Feed) -> tuple[Call, QueryString]:
     """The request for the entity that `$entity?$id=` names; a cast may stand behind `$entity`.
 
-    Raises: BadOption
+    Raises: BadOption, for what is no id; what reading it as a path raises
     Source: OData URL Conventions 4.01, 4.10
     """
     if call.path.partition("/")[0] != ENTITY:
         return call, query
-    entity_id = query.system.get("id", "")
-    local = entity_id.removeprefix(feed.root).removeprefix(urlsplit(feed.root).path).lstrip("/")
-    if not local or "://" in local or local.startswith("$"):
-        raise BadOption("$entity needs the id of an entity of this service", target="$id")
+    local = localize_id(query.system.get("id", ""), feed)
+    if not local or read_path(local, feed, aliases=query.aliases).kind is not Kind.ENTITY:
+        raise BadOption(
+            "$entity needs the id of an entity of this service",
+            hint="An id is the address of one entity, such as Modules(1).",
+            target="$id",
+        )
     system = {name: text for name, text in query.system.items() if name != "id"}
     pairs = tuple(pair for pair in query.pairs if pair[0] != "id")
     path = f"{local}{call.path.removeprefix(ENTITY)}"
     return replace(call, path=path), replace(query, system=system, pairs=pairs)
+
+
+def localize_id(entity_id: str, feed: Feed) -> str:
+    """An id relative to the service; empty for one that is elsewhere, or no path of data."""
+    for root in (f"{feed.root}/", f"{urlsplit(feed.root).path}/"):
+        if entity_id.startswith(root):
+            entity_id = entity_id.removeprefix(root)
+            break
+    bare = QUOTED.sub("", entity_id)  # Keys may hold anything.
+    is_path = not bare.startswith(("/", "$")) and not any(
+        sign in bare for sign in ("://", "?", "#")
+    )
+    return entity_id if is_path else ""
 
 
 def spell_path(call: Call, feed: Feed, settings: Settings) -> str:

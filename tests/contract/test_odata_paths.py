@@ -93,6 +93,48 @@ def test_a_key_that_names_nothing_is_told_apart(
     assert refused(client, path, status) == code
 
 
+@pytest.mark.parametrize(
+    "entity_id",
+    [
+        "Modules",
+        "Modules/$count",
+        "Modules/$ref",
+        "Modules(1)/name",
+        "Modules(1)/tags",
+        "Modules(1)/$ref",
+        "Modules(1)/parts",
+        "Modules(1)?$select=name",
+        "Modules(1)%23name",
+        "Modules/$filter(true)",
+        "$all",
+        "$entity",
+        "",
+        f"{ROOT}Modules(1)",
+        "/odata/v4Modules(1)",
+        "/odata/v4",
+        f"{ROOT}/",
+        "https://elsewhere.example/odata/v4/Modules(1)",
+        "/elsewhere/Modules(1)",
+    ],
+)
+def test_an_id_names_one_entity(client: TestClient, entity_id: str) -> None:
+    answer = client.get(f"$entity?$id={entity_id}")
+    assert answer.status_code == 400
+    error = answer.json()["error"]
+    assert (error["code"], error["target"]) == ("query.option", "$id")
+    assert "Modules(1)" in error["message"]
+    assert client.get("$entity").status_code == 400
+
+
+def test_a_singleton_and_a_row_behind_another_have_ids_too(client: TestClient) -> None:
+    assert told(client, "$entity?$id=Freshness")["verdict"] == "unknown"
+    assert told(client, "$entity?$id=LearnerProgress(1)/learner")["learner_id"] == 1
+    assert told(client, "$entity?$id=Modules(module_key='m0')")["module_id"] == 1
+    odd = client.get("$entity?$id=Modules(module_key='a%3Fc%23d')")
+    assert odd.json()["error"]["code"] == "query.unknown_entity"
+    assert told(client, "$entity/$ref?$id=Modules(1)")["@odata.id"] == "Modules(1)"
+
+
 def test_an_alternate_key_leads_on(client: TestClient) -> None:
     assert told(client, "Modules(module_key='m1')/name")["value"] == 'Module "1"'
     assert client.get("Learners(learner_key='u1')/progress/$count").text == "5"
