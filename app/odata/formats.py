@@ -4,6 +4,7 @@ Parameters nobody here knows are ignored, as clients send many (OData JSON Forma
 """
 
 import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -11,12 +12,22 @@ from app.base.errors import BadOption, NotAcceptable
 
 VERSION = re.compile(r"\s*([0-9]{1,3})\.([0-9]{1,3})\s*")
 JSON_TYPES = ("application/json", "application/*", "*/*")
-CSV_TYPES = ("text/csv", "text/*")
+CSV_TYPES = ("text/csv", "text/*", "*/*")
 XML_TYPES = ("application/xml", "application/*", "*/*")
 LEVELS = ("minimal", "full", "none")
-NO_JSON = "this is answered as application/json"
-NO_ROWS = "this is answered as application/json or text/csv"
+SWITCH = ("false", "true")
+# The format parameters we know, with the values that can be served.
+SERVED = {
+    "metadata": LEVELS,
+    "ieee754compatible": SWITCH,
+    "streaming": SWITCH,
+    "exponentialdecimals": SWITCH,
+    "charset": ("utf-8", "utf8"),
+}
+NO_JSON = "this is answered as application/json in UTF-8"
+NO_ROWS = "this is answered as application/json or text/csv in UTF-8"
 NO_CSDL = "$metadata is answered as application/xml or application/json"
+NO_OLD_JSON = "$metadata as JSON came with version 4.01"
 CSV_TYPE = "text/csv;charset=utf-8;header=present"
 
 
@@ -40,6 +51,11 @@ class MediaRange:
     def metadata(self) -> str:
         """How much control information it asks for."""
         return self.asked("metadata", "minimal")
+
+    @property
+    def is_served(self) -> bool:
+        """Can each parameter we know be followed? (Protocol 4.01, 8.2.1)"""
+        return all(self.asked(name, values[0]) in values for name, values in SERVED.items())
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +88,13 @@ class Style:
 
 def read_accept(text: str) -> tuple[MediaRange, ...]:
     """The entries of an Accept header, best first; equal ones keep their order."""
+    return tuple(one for one in read_ranges(text) if one.quality)
+
+
+def read_ranges(text: str) -> list[MediaRange]:
+    """The same, and behind them those of quality 0, which are not acceptable."""
     ranges = [read_range(part) for part in split_unquoted(text, ",")]
-    return tuple(sorted((r for r in ranges if r.quality > 0), key=lambda r: -r.quality))
+    return sorted(ranges, key=lambda one: -one.quality)
 
 
 def read_range(text: str) -> MediaRange:
@@ -118,37 +139,60 @@ def choose_style(accept: str, asked: str, *, tables: bool) -> Style:
     if asked:
         short = {"json": "application/json", "csv": "text/csv"}
         accept = short.get(asked.strip().lower(), asked)
-    for one in read_accept(accept or "*/*"):
-        if one.type in JSON_TYPES and one.metadata in LEVELS:
+    ranges = [one for one in read_ranges(accept or "*/*") if one.is_served]
+    known = [one for one in ranges if one.type in {*JSON_TYPES, *CSV_TYPES}]
+    refused = {(one.type, one.asked("metadata", "")) for one in known if not one.quality}
+    wanted = [one for one in known if one.quality]
+    for one in wanted:
+        if one.type in JSON_TYPES and not excludes(refused, one, JSON_TYPES):
             return Style(
                 one.metadata,
                 numbers_as_text=one.asked("ieee754compatible", "false") == "true",
                 streaming=one.asked("streaming", "false") == "true",
                 tells_charset=bool(one.asked("charset", "")),
             )
-        if tables and one.type in CSV_TYPES:
+        if tables and one.type in CSV_TYPES and not excludes(refused, one, CSV_TYPES):
             return Style("none", is_csv=True)
     raise NotAcceptable(NO_ROWS if tables else NO_JSON)
 
 
-def chooses_csdl_json(accept: str, asked: str) -> bool:
-    """Is $metadata wanted as JSON rather than XML?
+def excludes(refused: Iterable[tuple[str, str]], wanted: MediaRange, types: Sequence[str]) -> bool:
+    """Is what an entry asks for refused by one that says more exactly what? (RFC 9110, 12.5.1)
 
+    refused: types with the metadata they name, if any
+    types: the names a format goes by, the most exact one first
+    """
+    breadth = types.index(wanted.type), not wanted.asked("metadata", "")
+    return any(
+        kind in types and (types.index(kind), not level) < breadth
+        for kind, level in refused
+        if level in {"", wanted.metadata}
+    )
+
+
+def chooses_csdl_json(accept: str, asked: str, *, version: str) -> bool:
+    """Is $metadata wanted as JSON rather than XML? There is none of it in version 4.0.
+
+    version: the highest one that the caller reads
     Raises: NotAcceptable
     """
     if asked:
         short = {"xml": "application/xml", "json": "application/json"}
         accept = short.get(asked.strip().lower(), asked)
     best: dict[str, float] = {}
-    for one in read_accept(accept or "*/*"):
-        best.setdefault(one.type, one.quality)
-    json = best.get(JSON_TYPES[0], 0.0)
-    xml = best.get(XML_TYPES[0], 0.0)
-    either = max(best.get(name, 0.0) for name in XML_TYPES[1:])
-    if not max(json, xml, either):
+    for one in read_ranges(accept or "*/*"):
+        if one.is_served:
+            best.setdefault(one.type, one.quality)
+    json, xml = (
+        next((best[name] for name in types if name in best), 0.0)
+        for types in (JSON_TYPES, XML_TYPES)
+    )
+    if version == "4.0" and json and not xml:
+        raise NotAcceptable(NO_OLD_JSON, hint="Read XML, or leave OData-MaxVersion: 4.0 out.")
+    if not max(json, xml):
         raise NotAcceptable(NO_CSDL)
     # Who lists XML at all, as Power Query does, reads no other $metadata.
-    return not xml and json > either
+    return version != "4.0" and not best.get(XML_TYPES[0]) and json > xml
 
 
 def choose_version(highest: str, *, unasked: str) -> str:

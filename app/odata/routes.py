@@ -296,11 +296,13 @@ def answer_metadata(
 ) -> Response:
     """$metadata, as XML or JSON."""
     refuse_options(query, (), "$metadata")
-    as_json = chooses_csdl_json(call.header("accept"), query.system.get("format", ""))
-    unasked = "4.01" if as_json else "4.0"
-    version = choose_version(call.header("odata-maxversion"), unasked=unasked)
-    if as_json and version == "4.0":
-        version = "4.01"  # CSDL JSON came with 4.01.
+    highest = call.header("odata-maxversion")
+    as_json = chooses_csdl_json(
+        call.header("accept"),
+        query.system.get("format", ""),
+        version=choose_version(highest, unasked="4.01"),
+    )
+    version = choose_version(highest, unasked="4.01" if as_json else "4.0")
     told = front.describe(scopes, version, as_json)
     return finish(
         told, CSDL_TYPE if as_json else XML_TYPE, {**NOT_CACHED, "OData-Version": version}

@@ -285,6 +285,42 @@ def test_metadata_is_also_json(client: TestClient) -> None:
     assert client.get("$metadata", headers={"Accept": "image/png"}).status_code == 406
 
 
+def test_metadata_is_never_of_a_higher_version_than_is_read(client: TestClient) -> None:
+    older = {"OData-MaxVersion": "4.0"}
+    for path, accept in (("$metadata?$format=json", "*/*"), ("$metadata", "application/json")):
+        refused = client.get(path, headers={**older, "Accept": accept})
+        assert refused.headers.get_list("odata-version") == ["4.0"]
+        assert (refused.status_code, refused.json()["error"]["code"]) == (
+            406,
+            "query.not_acceptable",
+        )
+        assert "OData-MaxVersion" in refused.json()["error"]["message"]
+    both = client.get("$metadata", headers={**older, "Accept": "application/json, application/xml"})
+    assert both.headers.get_list("odata-version") == ["4.0"]
+    assert both.headers["content-type"] == "application/xml"
+    assert 'Version="4.0"' in both.text
+
+
+@pytest.mark.parametrize(
+    ("path", "accept", "status", "kind"),
+    [
+        ("$metadata", "application/xml;q=0,*/*", 200, "application/json"),
+        ("$metadata", "application/json;q=0,*/*", 200, "application/xml"),
+        ("Modules", "application/json;q=0, */*;q=0.5", 200, "text/csv"),
+        ("Modules(1)", "application/json;q=0, */*;q=0.5", 406, "application/json"),
+        ("", "application/json;q=0, */*", 406, "application/json"),
+        ("Modules", "application/json;charset=utf-16", 406, "application/json"),
+        ("Modules", "application/json;charset=utf-16, text/csv", 200, "text/csv"),
+    ],
+)
+def test_what_is_refused_is_not_given(
+    client: TestClient, path: str, accept: str, status: int, kind: str
+) -> None:
+    answer = client.get(path, headers={"Accept": accept})
+    assert answer.status_code == status
+    assert answer.headers["content-type"].startswith(kind)
+
+
 def test_another_version_of_the_schema_is_not_there(client: TestClient) -> None:
     assert 'Term="Core.SchemaVersion" String="1.0"' in client.get("$metadata").text
     for path in ("$metadata", "Teams", "Teams(1)", "Teams/$count", ""):
