@@ -4,7 +4,6 @@ Division by zero and what a double cannot hold are null: PostgreSQL would fail, 
 infinity. So every step is checked before it is done.
 """
 
-from math import trunc
 from typing import Any
 
 from sqlalchemy import (
@@ -18,9 +17,10 @@ from sqlalchemy import (
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 
+from app.store.decimals import JUST_BELOW, decimal_remainder
 from app.store.spans import DayMicros, MomentMicros, MomentOf, SpanWithin
 from app.store.spelling import SpeltFunction, fenced_once, given_texts, written_once
-from app.store.words import WHOLE, DayOf, RoundedNumber
+from app.store.words import DayOf, RoundedNumber
 
 Sql = ColumnElement[Any]
 
@@ -65,19 +65,32 @@ def _result_sqlite(element: DoubleResult, compiler: SQLCompiler, **kw: Any) -> s
 
 
 class DecimalRemainder(SpeltFunction[float]):
-    """What is left of a division cut towards zero; it has the dividend's sign."""
+    """What is left of a division cut towards zero; it has the dividend's sign.
+
+    Of the decimals that the doubles are written as, not of the fractions of two that they are:
+    0.3 is three times 0.1, and PostgreSQL, which has no remainder of doubles, has one of decimals.
+    """
 
     type = Double()
+
+
+# Over q.z, what is left in decimals, and q.y, the divisor.
+_REMAINDER = (
+    f"CASE WHEN abs(q.z) < {LEAST_NUMBER} THEN 0.0"
+    " WHEN abs(q.z::double precision) >= abs(q.y)"
+    f" THEN sign(q.z)::double precision * abs(q.y) * {JUST_BELOW}::double precision"
+    " ELSE q.z::double precision END"
+)
 
 
 @compiles(DecimalRemainder)
 def _remainder(element: DecimalRemainder, compiler: SQLCompiler, **kw: Any) -> str:
     left, right = (f"{part}::double precision" for part in given_texts(element, compiler, **kw))
-    whole = f"CASE WHEN abs(q.z) < {WHOLE} THEN q.x - q.y * trunc(q.z) END"
+    rest = "mod(q.x::text::numeric, nullif(q.y, 0)::text::numeric)"
     pair = f"(SELECT {left} AS x, {right} AS y OFFSET 0) AS q"
     return (
-        f"(SELECT {whole} FROM"  # noqa: S608 (SQL of ours; values are bound)
-        f" (SELECT q.x AS x, q.y AS y, {_RULES['(/)']} AS z FROM {pair} OFFSET 0) AS q)"
+        f"(SELECT {_REMAINDER} FROM"  # noqa: S608 (SQL of ours; values are bound)
+        f" (SELECT q.y AS y, {rest} AS z FROM {pair} OFFSET 0) AS q)"
     )
 
 
@@ -105,10 +118,10 @@ def reckon_doubles(sign: str, left: Any, right: Any) -> float | None:
             if y == 0 or abs(x) > most * min(abs(y), 1.0):
                 return None
             return 0.0 if abs(x) < least * max(abs(y), 1.0) else x / y
-    quotient = reckon_doubles("/", x, y)
-    if quotient is None or abs(quotient) >= float(WHOLE):
+    if y == 0:
         return None
-    return x - y * trunc(quotient)
+    rest = decimal_remainder(x, y)
+    return 0.0 if abs(rest) < least else rest
 
 
 def add_arithmetic(raw: Any) -> None:

@@ -8,8 +8,6 @@ import re
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from fractions import Fraction
-from math import inf, isfinite, nextafter
 from typing import Any
 
 from sqlalchemy import BigInteger, Boolean, ColumnElement, Double, Text, literal_column
@@ -18,6 +16,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
 from app.store.arithmetic import GREATEST, LEAST_NUMBER
+from app.store.decimals import fewest_digits
 from app.store.spans import LONGEST_SPAN, ClockText, MomentOf, SpanWithin
 from app.store.spelling import SpeltFunction, fenced_once
 
@@ -209,7 +208,7 @@ def spell_number(number: float | None) -> str | None:
     """The digits of a double as PostgreSQL spells them: exponents from 15 on, no `.0`."""
     if not number:
         return None if number is None else "0"
-    shortest = Decimal(_fewest_digits(float(number))).normalize()
+    shortest = Decimal(fewest_digits(float(number))).normalize()
     sign, digits, exponent = shortest.as_tuple()
     place = len(digits) + int(exponent) - 1
     if -4 <= place < 15:
@@ -218,16 +217,6 @@ def spell_number(number: float | None) -> str | None:
         first, rest = str(digits[0]), "".join(map(str, digits[1:]))
         spelt = f"{first}{'.' if rest else ''}{rest}e{place:+03d}"
     return f"-{spelt}" if sign else spelt
-
-
-def _fewest_digits(number: float) -> str:
-    """The shortest text that is nearer to this double than to any other, and not halfway."""
-    near = [nextafter(number, way) for way in (inf, -inf)]
-    halfway = {Fraction(number) + Fraction(other) for other in near if isfinite(other)}
-    for text in (repr(number), *(f"{number:.{count}e}" for count in range(16))):
-        if float(text) == number and 2 * Fraction(text) not in halfway:
-            return text
-    return f"{number:.16e}"
 
 
 def add_casts(raw: Any) -> None:

@@ -10,7 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import ROUND_HALF_UP, Decimal
-from math import ceil, floor, fmod, trunc
+from fractions import Fraction
+from math import ceil, copysign, floor, fmod, nextafter
 from typing import Any
 
 from hypothesis import strategies as st
@@ -135,8 +136,12 @@ def _divide_whole(left: int, right: int) -> int | None:
 
 
 def _remainder(left: float, right: float) -> float | None:
-    quotient = _divide(left, right)
-    return None if quotient is None or abs(quotient) >= 2**52 else left - right * trunc(quotient)
+    """What is left of the digits, as fractions; less than the divisor also as a double."""
+    if right == 0:
+        return None
+    x, y = (Fraction(spell_number(abs(number)) or "") for number in (left, right))
+    rest = min(float(x % y), nextafter(abs(right), 0.0))
+    return 0.0 if rest < LEAST else copysign(rest, left)
 
 
 def _remainder_whole(left: int, right: int) -> int | None:

@@ -31,6 +31,11 @@ def overflows(row: Row) -> bool:
     return row["score"] is None or abs(row["score"]) > 1.7
 
 
+def is_divided_evenly(row: Row) -> bool:
+    """What is left of decimals is that of the digits they are written in."""
+    return row["score"] is not None and row["score"] * 10 == int(row["score"] * 10)
+
+
 def is_tried_once(row: Row) -> bool:
     """Two whole numbers that are one and the same double are told apart."""
     return bool(row["attempts"] == 1)
@@ -54,6 +59,9 @@ def is_tried_once_at_most(row: Row) -> bool:
 @example(said=Said("score in (null) or score in ()", lambda row: row["score"] is None))
 @example(said=Said("passed eq null", lambda row: row["passed"] is None))
 @example(said=Said("score mul 1e308 eq null", overflows))
+@example(said=Said("(13.1 mod 0.1) lt 0", lambda _: False))
+@example(said=Said("(1e300 mod 7) eq 1", lambda _: True))
+@example(said=Said("(score mod 0.1) eq 0", is_divided_evenly))
 @example(said=Said("attempts mul 9007199254740993 eq 9007199254740993.0", is_tried_once))
 @example(said=Said("attempts mul 9007199254740993 lt 9007199254740993.5", is_tried_once_at_most))
 @example(said=Said("attempts lt 1e30 and attempts gt -1e30", lambda _: True))

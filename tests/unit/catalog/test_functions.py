@@ -23,7 +23,7 @@ from sqlalchemy.dialects import sqlite
 from app.catalog.fields import Type
 from app.catalog.functions import AGGREGATES, FUNCTIONS, aggregate_named, function_named
 from app.store.aggregates import add_aggregates
-from app.store.arithmetic import add_arithmetic, write_arithmetic
+from app.store.arithmetic import add_arithmetic, reckon_doubles, write_arithmetic
 from app.store.folding import add_folding
 from app.store.tables.columns import UtcDateTime
 
@@ -197,6 +197,43 @@ def test_decimals_are_reckoned_as_doubles(
     assert reckon(connection, "add", left, right) == left + right
     assert reckon(connection, "sub", left, right) == left - right
     assert reckon(connection, "mul", left, right) == left * right
+
+
+REMAINDERS = [
+    (13.1, 0.1, 0.0),
+    (0.3, 0.1, 0.0),
+    (13.15, 0.1, 0.05),
+    (-13.15, 0.1, -0.05),
+    (13.15, -0.1, 0.05),
+    (-6.0, 3.0, 0.0),
+    (9007199254740991.0, 2.0, 1.0),
+    (1e300, 7.0, 1.0),
+    (1.7e308, 5e-324, 0.0),
+    (2.5, 1e300, 2.5),
+    (1e-310, 1.0, 0.0),
+]
+
+
+@pytest.mark.parametrize(("left", "right", "rest"), REMAINDERS)
+def test_what_is_left_of_decimals_is_that_of_their_digits(
+    connection: Connection, left: float, right: float, rest: float
+) -> None:
+    found = reckon(connection, "mod", left, right)
+    assert (found, str(found)[0] == "-") == (rest, rest < 0)
+
+
+def test_what_is_left_has_the_sign_of_the_left_and_is_less_than_the_right(
+    connection: Connection,
+) -> None:
+    # What is left of the first is nearer to its divisor than a double can tell.
+    pairs = [(5103896103896117.0, 0.30000000000000077), (2409448818897648.0, 0.30000000000000127)]
+    pairs += [(1e23, 7.0), (1e22, 0.30000000000000004), (3e22, 7.000000000000001e-5)]
+    for left, right in pairs:
+        for x, y in ((left, right), (-left, right), (left, -right)):
+            found = reckon(connection, "mod", x, y)
+            assert abs(found) < abs(y), (x, y)
+            assert found * x >= 0, (x, y)
+            assert found == reckon_doubles("%", x, y), (x, y)
 
 
 @pytest.mark.parametrize("operator", ["div", "divby", "mod"])
