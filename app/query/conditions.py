@@ -207,14 +207,23 @@ def _write_null_compare(expr: Compare, frame: DatasetFrame) -> ColumnElement[boo
 
 def _write_among(expr: Among, frame: DatasetFrame, *, exact: bool) -> ColumnElement[bool]:
     left = write_value(expr.left, frame)
-    members = [write_value(m, frame) for m in expr.members if not _is_null(m)]
-    found: ColumnElement[bool] = left.in_(members) if members else _write_constant(False)
-    if exact and members:
-        found = func.coalesce(found, false())
-    if any(_is_null(member) for member in expr.members):
+    alike, doubles = [], []
+    for member in expr.members:
+        if {expr.left.type, member.type} == {Type.INT, Type.NUMBER}:
+            # As in a comparison; PostgreSQL would make doubles of the others, too.
+            doubles.append(as_double(write_value(member, frame)))
+        elif not _is_null(member):
+            alike.append(write_value(member, frame))
+    lists = [left.in_(alike)] if alike else []
+    lists += [as_double(left).in_(doubles)] if doubles else []
+    has_null = any(_is_null(member) for member in expr.members)
+    if not lists:
+        return left.is_(None) if has_null else _write_constant(False)
+    found = or_(*lists)
+    if has_null:
         # Null is among them: so is a left side that makes the comparison null.
-        return func.coalesce(left.in_(members), true()) if members else left.is_(None)
-    return found
+        return func.coalesce(found, true())
+    return func.coalesce(found, false()) if exact else found
 
 
 def _write_holds(expr: Holds, frame: DatasetFrame, *, exact: bool) -> ColumnElement[bool]:

@@ -36,6 +36,16 @@ def is_divided_evenly(row: Row) -> bool:
     return row["score"] is not None and row["score"] * 10 == int(row["score"] * 10)
 
 
+def is_one(row: Row) -> bool:
+    """A whole number that no double is, beside one: the nearest."""
+    return bool(row["score"] == 1)
+
+
+def is_another(row: Row) -> bool:
+    """Likewise, where null is among them."""
+    return row["score"] not in {1, None}
+
+
 def is_tried_once(row: Row) -> bool:
     """Two whole numbers that are one and the same double are told apart."""
     return bool(row["attempts"] == 1)
@@ -64,6 +74,9 @@ def is_tried_once_at_most(row: Row) -> bool:
 @example(said=Said("(score mod 0.1) eq 0", is_divided_evenly))
 @example(said=Said("attempts mul 9007199254740993 eq 9007199254740993.0", is_tried_once))
 @example(said=Said("attempts mul 9007199254740993 lt 9007199254740993.5", is_tried_once_at_most))
+@example(said=Said("(score mul 9007199254740992) in (9007199254740993)", is_one))
+@example(said=Said("not ((score mul 9007199254740992) in (9007199254740993,null))", is_another))
+@example(said=Said("(attempts mul 9007199254740993) in (9007199254740993,INF)", is_tried_once))
 @example(said=Said("attempts lt 1e30 and attempts gt -1e30", lambda _: True))
 def test_every_database_finds_what_the_rules_say(world: World, said: Said) -> None:
     note(said.text)
