@@ -33,7 +33,7 @@ from app.query.numbers import write_numbers
 from app.query.rollups import rolled_dataset
 from app.query.sorting import order_term, sort_term, within_64_bits
 from app.query.stages import Limit, Picked, Stage, Sum, Summed, United
-from app.store.aggregates import OwnShare, RunningTotal, Total, TotalBefore, WholeTotal
+from app.store.aggregates import OwnShare, RunningTotal, Total, TotalBefore, WholeMean, WholeTotal
 from app.store.arithmetic import as_double
 
 Sql = ColumnElement[Any]
@@ -260,8 +260,10 @@ def _add_up(number: Sum, value: Sql | None) -> Sql:
         return func.count()
     is_whole = number.value.type is Type.INT
     if number.function == "sum":
-        return WholeTotal(value) if is_whole else Total(value)
+        return WholeTotal(value) if is_whole else Total(as_double(value))
     if number.function == "average":
+        if is_whole:
+            return WholeMean(value)
         return Total(as_double(value)) / func.nullif(func.count(value), 0)
     aggregate = aggregate_named(number.function)
     if aggregate is None:

@@ -12,10 +12,12 @@ from sqlalchemy import BigInteger, Double, String
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 
-from app.store.arithmetic import GREATEST
+from app.store.arithmetic import GREATEST, LEAST_NUMBER
+from app.store.decimals import ANY_SIZE, FINEST, fifteen_digits
 from app.store.spelling import SpeltFunction, given_texts
 
 _MILLION = 1_000_000
+_MOST, _LEAST = Decimal(GREATEST), Decimal(LEAST_NUMBER)
 
 
 class Percentile(SpeltFunction[float]):
@@ -122,13 +124,31 @@ class WholeTotal(SpeltFunction[int]):
     sqlite = "fullcount_whole_total({0})"
 
 
+class WholeMean(SpeltFunction[float]):
+    """The mean of whole numbers, the nearest double to it; null without values."""
+
+    type = Double()
+    # With so many decimals what is rounded a second time is rounded as if at once.
+    postgresql = (
+        f"((sum({{0}}::numeric) * 1.{'0' * 40} / nullif(count({{0}}), 0))::double precision)"
+    )
+    sqlite = "fullcount_whole_mean({0})"
+
+
+# A double is cast to its first 15 digits; what no double is near to is cut off.
+_DIGITS = f"round({{0}}::numeric, {FINEST})"
+
+
 class Total(SpeltFunction[float]):
-    """The sum of numbers to a millionth, of any size; null beyond what a double holds."""
+    """The sum of numbers, exact over the first 15 digits of each and rounded once, at the end;
+    null beyond what a double holds.
+    """
 
     type = Double()
     postgresql = (
-        f"(CASE WHEN abs(sum(round({{0}}::numeric, 6))) < {GREATEST}"
-        " THEN sum(round({0}::numeric, 6))::double precision END)"
+        f"(CASE WHEN abs(sum({_DIGITS})) < {LEAST_NUMBER} THEN 0.0"
+        f" WHEN abs(sum({_DIGITS})) < {GREATEST}"
+        f" THEN trim_scale(sum({_DIGITS}))::double precision END)"
     )
     sqlite = "fullcount_total({0})"
 
@@ -159,11 +179,13 @@ class CorrelationOf:
 
 
 class RunningTotal(SpeltFunction[float]):
-    """The same as a bare function, to stand before OVER."""
+    """The same as a bare function, to stand before OVER; what a double does not hold is as much as
+    one does.
+    """
 
     type = Double()
-    postgresql = "sum(round({0}::numeric, 6))"
-    sqlite = Total.sqlite
+    postgresql = f"sum(trim_scale({_DIGITS}))"
+    sqlite = "fullcount_running_total({0})"
 
 
 class TotalBefore(SpeltFunction[float]):
@@ -181,13 +203,27 @@ class OwnShare(SpeltFunction[float]):
     """What the present row adds to `TotalBefore`."""
 
     type = Double()
-    postgresql = "coalesce(round({0}::numeric, 6), 0)"
+    postgresql = f"coalesce(trim_scale({_DIGITS}), 0)"
     sqlite = "0.0"
+
+
+def whole_millionths(value: float) -> int | None:
+    """How many millionths the first 15 digits of a number are, if nothing is left; quickly."""
+    if -1e9 < value < 1e9:
+        millionths = round(value * 1e6)
+        if millionths / 1e6 == value:
+            return millionths
+    return None
 
 
 def count_millionths(value: float) -> int:
     """A number in whole millionths; of a double, as PostgreSQL has it, 15 digits."""
-    return int(Decimal(f"{value:.15g}").scaleb(6).to_integral_value(ROUND_HALF_UP))
+    if isinstance(value, int):
+        return value * _MILLION
+    millionths = whole_millionths(value)
+    if millionths is None:
+        return int(Decimal(f"{value:.15g}").scaleb(6).to_integral_value(ROUND_HALF_UP))
+    return millionths
 
 
 class PercentileOf:
@@ -237,43 +273,80 @@ class DeviationOf:
 
 
 class TotalOf:
-    """Reckons `fullcount_total` in whole millionths, also as a window grows."""
+    """Reckons `fullcount_total`: in whole millionths, which most values are, and beside them in
+    decimals of any size.
+    """
 
     def __init__(self) -> None:
-        self.count = self.millionths = self.last = 0
+        self.count = self.millionths = 0
+        self.others = Decimal()
 
     def step(self, value: float | None) -> None:
         """Take one row's value."""
-        self.last = self.millionths
-        self._add(value, 1)
+        if value is None:
+            return
+        self.count += 1
+        millionths = whole_millionths(value)
+        if millionths is None:
+            self.others = ANY_SIZE.add(self.others, fifteen_digits(value))
+        else:
+            self.millionths += millionths
 
     def inverse(self, value: float | None) -> None:
         """Take it back."""
-        self._add(value, -1)
+        if value is not None:
+            self.step(-value)
+            self.count -= 2
 
     def value(self) -> float | None:
         """Give the sum so far; null without values."""
-        if not self.count or abs(self.millionths) >= _MILLION * int(float(GREATEST)):
+        if not self.count or not self.others:
+            return self.millionths / _MILLION if self.count else None
+        total = abs(add_exactly(self.millionths, self.others))
+        if total >= _MOST:
             return None
-        return self.millionths / _MILLION
+        return 0.0 if total < _LEAST else held_total(self.millionths, self.others)
 
     def finalize(self) -> float | None:
         """Give the sum."""
         return self.value()
 
-    def _add(self, value: float | None, sign: int) -> None:
-        if value is not None:
-            self.count += sign
-            self.millionths += sign * count_millionths(value)
+
+def add_exactly(millionths: int, others: Decimal) -> Decimal:
+    """Both parts of a sum."""
+    return ANY_SIZE.add(ANY_SIZE.scaleb(Decimal(millionths), -6), others)
+
+
+def held_total(millionths: int, others: Decimal) -> float:
+    """Both parts of a sum as a double, or the greatest there is."""
+    if not others:
+        return millionths / _MILLION
+    return float(max(-_MOST, min(add_exactly(millionths, others), _MOST)))
+
+
+class RunningTotalOf(TotalOf):
+    """Reckons `fullcount_running_total`."""
+
+    def value(self) -> float | None:
+        """Give the sum so far; null without values."""
+        return held_total(self.millionths, self.others) if self.count else None
 
 
 class TotalBeforeOf(TotalOf):
     """Reckons `fullcount_total_before`: without the row that came last."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.before = (0, Decimal())
+
+    def step(self, value: float | None) -> None:
+        """Take one row's value."""
+        self.before = (self.millionths, self.others)
+        super().step(value)
+
     def value(self) -> float | None:
         """Give the sum before it."""
-        most = _MILLION * int(float(GREATEST))
-        return max(-most, min(self.last, most)) / _MILLION
+        return held_total(*self.before)
 
 
 class WholeTotalOf:
@@ -292,11 +365,30 @@ class WholeTotalOf:
         return None if self.sum is None or abs(self.sum) >= 2**63 else self.sum
 
 
+class WholeMeanOf:
+    """Reckons `fullcount_whole_mean`."""
+
+    def __init__(self) -> None:
+        self.count = self.sum = 0
+
+    def step(self, value: int | None) -> None:
+        """Take one row's value."""
+        if value is not None:
+            self.count += 1
+            self.sum += value
+
+    def finalize(self) -> float | None:
+        """Give the mean; null without values."""
+        return self.sum / self.count if self.count else None
+
+
 def add_aggregates(raw: Any) -> None:
     """Teach a connection of SQLite these aggregates."""
     raw.create_window_function("fullcount_total", 1, TotalOf)
+    raw.create_window_function("fullcount_running_total", 1, RunningTotalOf)
     raw.create_window_function("fullcount_total_before", 1, TotalBeforeOf)
     raw.create_aggregate("fullcount_whole_total", 1, WholeTotalOf)
+    raw.create_aggregate("fullcount_whole_mean", 1, WholeMeanOf)
     raw.create_aggregate("fullcount_percentile", 2, PercentileOf)
     raw.create_aggregate("fullcount_deviation", 1, DeviationOf)
     raw.create_aggregate("fullcount_correlation", 2, CorrelationOf)

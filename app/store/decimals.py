@@ -1,11 +1,13 @@
 """Doubles as the decimals they are written as, in Python as PostgreSQL has them."""
 
-from decimal import Context, Decimal
+from decimal import ROUND_HALF_UP, Context, Decimal
 from fractions import Fraction
 from math import copysign, inf, isfinite, nextafter
 
-# Holds what is left of any two doubles; a quotient of theirs has at most 650 digits.
-_ANY_SIZE = Context(prec=1000)
+# Holds what is left of any two doubles, and sums of any: both have less than 700 digits.
+ANY_SIZE = Context(prec=1000, rounding=ROUND_HALF_UP)
+# Where the last of 15 digits of the least number stands that is reckoned with.
+FINEST = 321
 # So much of a double is the greatest one below it.
 JUST_BELOW = "0.9999999999999999"
 
@@ -23,13 +25,21 @@ def fewest_digits(number: float) -> str:
     return f"{number:.16e}"
 
 
+def fifteen_digits(number: float) -> Decimal:
+    """A double as PostgreSQL casts it to a decimal, to `FINEST` places."""
+    digits = Decimal(f"{number:.15g}")
+    if -1e-306 < number < 1e-306:
+        return ANY_SIZE.quantize(digits, Decimal((0, (1,), -FINEST)))
+    return digits
+
+
 def decimal_remainder(left: float, right: float) -> float:
     """What is left of a division cut towards zero, of two numbers in their fewest digits.
 
     It has the sign of the left one and is nearer to zero than the right one, which is not zero.
     """
     digits = (Decimal(fewest_digits(number)) for number in (left, right))
-    rest = float(_ANY_SIZE.remainder(*digits))
+    rest = float(ANY_SIZE.remainder(*digits))
     if abs(rest) >= abs(right):
         return copysign(abs(right) * float(JUST_BELOW), rest)
     return rest + 0.0

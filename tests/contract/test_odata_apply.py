@@ -1,6 +1,7 @@
 """`$apply` as callers meet it: shapes, context URLs, types, pages, refusals, what is announced."""
 
 from collections.abc import Iterator
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -168,6 +169,24 @@ def test_truth_values_have_a_least_and_a_greatest(client: TestClient) -> None:
 def test_the_largest_numbers_deviate_too(client: TestClient) -> None:
     huge = "compute(1e308 as d)/aggregate(d with fullcount.deviation as x,d with max as m)"
     assert values(client, huge) == [{"x": 0.0, "m": 1e308}]
+
+
+def test_sums_keep_the_smallest_and_the_largest_numbers(client: TestClient) -> None:
+    scores = [row["score"] for row in ROWS if row["score"] is not None]
+    small = "compute(score mul 1e-12 as s)/aggregate(s with sum as x,s with average as m)"
+    (row,) = values(client, small)
+    assert row["x"] == float(sum(Fraction(f"{one * 1e-12:.15g}") for one in scores))
+    assert row["m"] == row["x"] / len(scores)
+    for ranked in ("topsum(3{0},score{1})", "toppercent(50,score{1})"):
+        counted = [
+            values(client, f"{ranked.format(*unit)}/aggregate($count as n)")
+            for unit in (("", ""), ("e-15", " mul 1e-15"), ("e270", " mul 1e270"))
+        ]
+        assert counted[0] == counted[1] == counted[2]
+    whole = "compute(assignment_id add 9007199254740989 as w)"
+    (row,) = values(client, f"{whole}/aggregate(w with average as m,w with sum as s)")
+    every = [one["assignment_id"] + 9007199254740989 for one in ROWS]
+    assert (row["m"], row["s"]) == (sum(every) / len(every), sum(every))
 
 
 def test_nothing_adds_up_to_null_and_counts_nought(client: TestClient) -> None:

@@ -5,7 +5,8 @@ Source: OData Extension for Data Aggregation 4.0, section 3
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import Decimal
+from fractions import Fraction
 from math import ceil, floor
 from typing import Any
 
@@ -77,17 +78,15 @@ def base_table(fields: Iterable[Row]) -> Table:
 
 
 def total_of(values: Sequence[Any]) -> Any:
-    """The sum; of decimals to a millionth."""
+    """The sum; of decimals that of their first fifteen digits."""
     if not values or all(isinstance(value, int) for value in values):
         return sum(values) if values else None
-    places = [Decimal(f"{value:.15g}").scaleb(6) for value in values]
-    whole = sum(int(place.to_integral_value(ROUND_HALF_UP)) for place in places)
-    return whole / 1_000_000
+    return float(sum(Fraction(f"{value:.15g}") for value in values))
 
 
 def mean_of(values: Sequence[Any]) -> Any:
     """The sum divided by how many there are."""
-    return total_of([float(v) for v in values]) / len(values) if values else None
+    return total_of(values) / len(values) if values else None
 
 
 def middle_of(values: Sequence[Any]) -> Any:

@@ -1,14 +1,25 @@
-"""Percentiles, deviations and correlations: both databases against Python."""
+"""Sums, percentiles, deviations and correlations: both databases against Python."""
 
+from collections.abc import Sequence
+from fractions import Fraction
 from statistics import correlation, median, pstdev, quantiles
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Double, cast, literal, literal_column, select, union_all
+from sqlalchemy import BigInteger, Double, cast, func, literal, literal_column, select, union_all
 
-from app.store.aggregates import Correlation, Deviation, Percentile
+from app.store.aggregates import (
+    Correlation,
+    Deviation,
+    OwnShare,
+    Percentile,
+    RunningTotal,
+    Total,
+    TotalBefore,
+    WholeMean,
+)
 from app.store.engine import Store, snapshot
 from app.store.statement import compile_statement
 
@@ -80,3 +91,84 @@ def test_correlations_are_those_of_python(store: Store, pairs: list[tuple[float,
         assert found is None
     else:
         assert found == pytest.approx(correlation(xs, ys), abs=1.1e-6)
+
+
+def reckon(store: Store, aggregate: Any, values: Sequence[float | None], *, whole: bool) -> Any:
+    """An aggregate of these numbers, by the database."""
+    kind: Any = BigInteger() if whole else Double()
+    rows = union_all(*(select(cast(literal(x, kind), kind).label("x")) for x in values)).subquery()
+    with snapshot(store) as connection:
+        statement = compile_statement(select(aggregate(rows.c.x)), connection.dialect.name)
+        return connection.exec_driver_sql(statement.text, statement.bind({})).scalar_one()
+
+
+SUMMED = st.lists(
+    st.one_of(
+        st.integers(-(10**12), 10**12).map(lambda n: n / 10**6),
+        st.integers(-(10**12), 10**12).map(lambda n: n / 7e12),
+        st.floats(-1e306, 1e306),
+        st.sampled_from((1e300, -1e300, 1e-300, 1e15, 123456789.123456, 1e9, 1e-307)),
+    ).filter(lambda x: x == 0 or abs(x) >= 1e-307),
+    min_size=1,
+    max_size=12,
+)
+
+
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(values=SUMMED)
+def test_sums_are_of_fifteen_digits_and_exact_in_any_order(
+    store: Store, values: list[float]
+) -> None:
+    whole = sum((Fraction(f"{x:.15g}") for x in values), Fraction())
+    expected = 0.0 if abs(whole) < Fraction("1e-307") else float(whole)
+    assert reckon(store, Total, values, whole=False) == expected
+    assert reckon(store, Total, [None, *values[::-1]], whole=False) == expected
+
+
+def test_a_sum_is_null_without_values_and_beyond_a_double(store: Store) -> None:
+    assert reckon(store, Total, [None], whole=False) is None
+    assert reckon(store, Total, [1e308, 1e308, -1e308], whole=False) == 1e308
+    assert reckon(store, Total, [1e308, 1e308], whole=False) is None
+    assert reckon(store, Total, [5e-324, -1e-323], whole=False) == 0
+
+
+WHOLES = st.lists(st.integers(-(2**63), 2**63 - 1), min_size=1, max_size=9)
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(values=WHOLES)
+def test_whole_numbers_have_an_exact_mean(store: Store, values: list[int]) -> None:
+    assert reckon(store, WholeMean, [*values, None], whole=True) == sum(values) / len(values)
+
+
+def test_the_largest_whole_numbers_deviate_as_small_ones_do(store: Store) -> None:
+    values = [x - 2**62 for x in (0, 1, 5, 9)]
+    assert reckon(store, Deviation, values, whole=True) == 3.561952
+    assert reckon(store, WholeMean, [None], whole=True) is None
+
+
+def before_and_whole(store: Store, values: Sequence[float]) -> list[tuple[float, float]]:
+    """Of each place, the sum before it and that of all places."""
+    rows = union_all(
+        *(
+            select(literal_column(str(place)).label("n"), cast(literal(x), Double()).label("x"))
+            for place, x in enumerate(values)
+        )
+    ).subquery()
+    before: Any = TotalBefore(rows.c.x).over(order_by=rows.c.n, rows=(None, 0))
+    whole: Any = RunningTotal(rows.c.x).over()
+    told: Any = (
+        cast(before - OwnShare(rows.c.x), Double()),
+        cast(func.coalesce(whole, 0), Double()),
+    )
+    with snapshot(store) as connection:
+        asked = compile_statement(select(*told).order_by(rows.c.n), connection.dialect.name)
+        return [tuple(row) for row in connection.exec_driver_sql(asked.text, asked.bind({}))]
+
+
+@pytest.mark.parametrize("unit", [1.0, 1e-15, 1e-300, 1e280])
+def test_sums_before_a_row_are_exact(store: Store, unit: float) -> None:
+    values = [unit / 3, unit / 4, unit, 3 * unit]
+    digits = [Fraction(f"{x:.15g}") for x in values]
+    expected = [(float(sum(digits[:n])), float(sum(digits))) for n in range(4)]
+    assert before_and_whole(store, values) == expected
