@@ -4,11 +4,14 @@ Division by zero and what a double cannot hold are null: PostgreSQL would fail, 
 infinity. So every step is checked before it is done.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy import (
     BigInteger,
     BindParameter,
+    Column,
+    ColumnClause,
     ColumnElement,
     Double,
     cast,
@@ -26,6 +29,7 @@ Sql = ColumnElement[Any]
 
 # The greatest number that is reckoned with, half of it, and the least that is told from 0.
 GREATEST, HALF, LEAST_NUMBER = "1.7e308", "0.85e308", "1e-307"
+_MOST, _HALF, _LEAST = float(GREATEST), float(HALF), float(LEAST_NUMBER)
 
 # Over two doubles, q.x and q.y.
 _RULES = {
@@ -60,8 +64,7 @@ def _result(element: DoubleResult, compiler: SQLCompiler, **kw: Any) -> str:
 
 @compiles(DoubleResult, "sqlite")
 def _result_sqlite(element: DoubleResult, compiler: SQLCompiler, **kw: Any) -> str:
-    sign, left, right = (compiler.process(clause, **kw) for clause in element.clauses)
-    return f"fullcount_reckon('{sign}', {left}, {right})"
+    return _call_chain("fullcount_reckon", element, compiler, kw)
 
 
 class DecimalRemainder(SpeltFunction[float]):
@@ -97,7 +100,7 @@ def _remainder(element: DecimalRemainder, compiler: SQLCompiler, **kw: Any) -> s
 @compiles(DecimalRemainder, "sqlite")
 def _remainder_sqlite(element: DecimalRemainder, compiler: SQLCompiler, **kw: Any) -> str:
     left, right = (compiler.process(clause, **kw) for clause in element.clauses)
-    return f"fullcount_reckon('%', {left}, {right})"
+    return f"fullcount_reckon({left}, '%', {right})"
 
 
 def reckon_doubles(sign: str, left: Any, right: Any) -> float | None:
@@ -105,10 +108,10 @@ def reckon_doubles(sign: str, left: Any, right: Any) -> float | None:
     if left is None or right is None:
         return None
     x, y = float(left), float(right)
-    most, least = float(GREATEST), float(LEAST_NUMBER)
+    most, least = _MOST, _LEAST
     match sign:
         case "+" | "-":
-            fits = abs(x) < float(HALF) and abs(y) < float(HALF)
+            fits = abs(x) < _HALF and abs(y) < _HALF
             return (x + y if sign == "+" else x - y) if fits else None
         case "*":
             if abs(y) > most / max(abs(x), 1.0):
@@ -124,13 +127,8 @@ def reckon_doubles(sign: str, left: Any, right: Any) -> float | None:
     return 0.0 if abs(rest) < least else rest
 
 
-def add_arithmetic(raw: Any) -> None:
-    """Teach a connection of SQLite this; checks in SQL would nest deeper than it reads."""
-    raw.create_function("fullcount_reckon", 3, reckon_doubles, deterministic=True)
-
-
 class ExactInteger(SpeltFunction[int]):
-    """The literal sign `+ - * / %` and two whole numbers; cut towards zero, never an overflow."""
+    """The literal sign `+ - * / %` and two whole numbers; cut towards zero, null beyond 64 bits."""
 
     type = BigInteger()
 
@@ -139,15 +137,92 @@ class ExactInteger(SpeltFunction[int]):
 def _exact(element: ExactInteger, compiler: SQLCompiler, **kw: Any) -> str:
     sign, left, right = given_texts(element, compiler, **kw)
     function = {"(/)": "div", "(%)": "mod"}.get(sign.replace("%%", "%"))
+    reckoned = f"{left}::numeric {sign[1:-1]} {right}::numeric"
     if function:
-        return f"{function}({left}::numeric, nullif({right}::numeric, 0))"
-    return f"({left}::numeric {sign[1:-1]} {right}::numeric)"
+        reckoned = f"{function}({left}::numeric, nullif({right}::numeric, 0))"
+    within = f"CASE WHEN q.x BETWEEN {-(2**63)} AND {2**63 - 1} THEN q.x::bigint END"
+    return fenced_once(within, x=reckoned)
 
 
 @compiles(ExactInteger, "sqlite")
 def _exact_sqlite(element: ExactInteger, compiler: SQLCompiler, **kw: Any) -> str:
+    given: list[Any] = list(element.clauses)[1:]
+    # What is reckoned is not to be reckoned twice.
+    if not all(isinstance(one, BindParameter | Column) or _is_literal(one) for one in given):
+        return _call_chain("fullcount_reckon_whole", element, compiler, kw)
     sign, left, right = given_texts(element, compiler, **kw)
-    return f"({left} {sign[1:-1]} {right})"
+    # What leaves 64 bits goes on as a double.
+    reckoned = f"{left} {sign[1:-1]} {right}"
+    return f"(CASE typeof({reckoned}) WHEN 'integer' THEN {reckoned} END)"
+
+
+def _is_literal(clause: Any) -> bool:
+    return isinstance(clause, ColumnClause) and clause.is_literal
+
+
+def reckon_whole(sign: str, left: int | None, right: int | None) -> int | None:
+    """What SQLite is told to reckon `+ - * / %` of whole numbers with, where they nest."""
+    if left is None or right is None or (right == 0 and sign in "/%"):
+        return None
+    match sign:
+        case "+":
+            reckoned = left + right
+        case "-":
+            reckoned = left - right
+        case "*":
+            reckoned = left * right
+        case _:
+            cut, rest = divmod(abs(left), abs(right))
+            is_below = left < 0 if sign == "%" else (left < 0) != (right < 0)
+            reckoned = (rest if sign == "%" else cut) * (-1 if is_below else 1)
+    return reckoned if -(2**63) <= reckoned < 2**63 else None
+
+
+# SQLite gives a function 127 arguments at most: a first number, then signs and numbers.
+_LINKS = 60
+
+
+def _call_chain(
+    name: str, element: SpeltFunction[Any], compiler: SQLCompiler, kw: dict[str, Any]
+) -> str:
+    """A chain that leans to the left, `a + b - c`, as one call: SQLite's parser does not nest deep.
+
+    Source: "Implementation Limits For SQLite" (SQLITE_MAX_FUNCTION_ARG), parse.y (YYSTACKDEPTH)
+    """
+    links: list[tuple[Any, Any]] = []
+    first: Any = element
+    while type(first) is type(element):
+        sign, first, right = first.clauses
+        links.append((sign, right))
+    text = compiler.process(first, **kw)
+    links.reverse()
+    for start in range(0, len(links), _LINKS):
+        given = (
+            f"'{compiler.process(sign, **kw)}', {compiler.process(right, **kw)}"
+            for sign, right in links[start : start + _LINKS]
+        )
+        text = f"{name}({text}, {', '.join(given)})"
+    return text
+
+
+def _walk_chain(reckon: Callable[[str, Any, Any], Any]) -> Callable[..., Any]:
+    """A function of two numbers and their sign as one of a chain of them."""
+
+    def walk(number: Any, *links: Any) -> Any:
+        for place in range(0, len(links), 2):
+            number = reckon(links[place], number, links[place + 1])
+        return number
+
+    return walk
+
+
+def add_arithmetic(raw: Any) -> None:
+    """Teach a connection of SQLite this; checks in SQL would nest deeper than it reads."""
+    for name, reckon in (
+        ("fullcount_reckon", reckon_doubles),
+        ("fullcount_reckon_whole", reckon_whole),
+    ):
+        raw.create_function(name, -1, _walk_chain(reckon), deterministic=True)
 
 
 _SIGNS = {"add": "+", "sub": "-", "mul": "*", "div": "/", "divby": "/", "mod": "%"}

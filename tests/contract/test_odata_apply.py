@@ -189,6 +189,14 @@ def test_sums_keep_the_smallest_and_the_largest_numbers(client: TestClient) -> N
     assert (row["m"], row["s"]) == (sum(every) / len(every), sum(every))
 
 
+def test_whole_numbers_beyond_64_bits_are_no_values(client: TestClient) -> None:
+    beyond = "compute(assignment_id add 9223372036854775787 as w)"
+    numbers = "aggregate(w with max as most,w with min as least,w with countdistinct as n)"
+    assert values(client, f"{beyond}/{numbers}") == [
+        {"most": 2**63 - 1, "least": 2**63 - 20, "n": 20}
+    ]
+
+
 def test_nothing_adds_up_to_null_and_counts_nought(client: TestClient) -> None:
     rows = values(client, "filter(false)/aggregate(score with sum as total,$count as n)")
     assert rows == [{"total": None, "n": 0}]

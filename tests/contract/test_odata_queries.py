@@ -185,6 +185,14 @@ def test_whole_numbers_beyond_64_bits_have_decimals(client: TestClient) -> None:
     assert found(client, "-(-9223372036854775808) gt assignment_id") == every
 
 
+def test_chains_may_be_as_long_as_the_limit_says(client: TestClient) -> None:
+    for chain, total in (
+        (" add ".join(["assignment_id"] * 95), "95 mul assignment_id"),
+        (" sub ".join(["assignment_id divby 2"] * 45), "-43 mul assignment_id divby 2"),
+    ):
+        assert found(client, f"{chain} eq {total}") == [row["assignment_id"] for row in ROWS]
+
+
 def test_null_among_the_flags_of_a_word_is_unknown(client: TestClient) -> None:
     assert found(client, "status has null") == found(client, "not (status has null)") == []
 

@@ -244,9 +244,31 @@ def test_division_by_zero_is_null(
     assert reckon(connection, operator, left, right) is None
 
 
-def test_whole_numbers_beyond_64_bits_do_not_fail(connection: Connection) -> None:
-    assert float(reckon(connection, "mul", 2**62, 4)) == 2.0**64
-    assert float(reckon(connection, "add", 2**63 - 1, 1)) == 2.0**63
+BEYOND = [("mul", 2**62, 4), ("add", 2**63 - 1, 1), ("sub", -(2**63), 1), ("div", -(2**63), -1)]
+
+
+@pytest.mark.parametrize(("operator", "left", "right"), BEYOND)
+def test_whole_numbers_beyond_64_bits_are_null_on_the_way_and_at_the_end(
+    connection: Connection, operator: str, left: int, right: int
+) -> None:
+    assert reckon(connection, operator, left, right) is None
+    sides = [bound(value, Type.INT) for value in (left, right)]
+    beyond = write_arithmetic(operator, *sides, whole=True)
+    back = write_arithmetic("sub", beyond, sides[1], whole=True)
+    assert connection.execute(select(back)).scalar_one() is None
+    assert reckon(connection, "sub", 2**63 - 1, 1) == 2**63 - 2
+    assert reckon(connection, "mod", -(2**63), -1) == 0
+
+
+@pytest.mark.parametrize("number", [3, 2.5], ids=["whole", "decimals"])
+def test_long_chains_are_reckoned_from_left_to_right(connection: Connection, number: float) -> None:
+    expected, chain = number, bound(number, kind_of(number))
+    for place in range(90):
+        operator, other = ("add", number + place) if place % 3 else ("sub", number * place)
+        expected += other if place % 3 else -other
+        whole = isinstance(number, int)
+        chain = write_arithmetic(operator, chain, bound(other, kind_of(other)), whole=whole)
+    assert connection.execute(select(chain)).scalar_one() == expected
 
 
 def gather(connection: Connection, name: str, values: list[Any], kind: Type) -> Any:
