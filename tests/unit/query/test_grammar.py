@@ -141,6 +141,37 @@ def test_operators_and_calls_bind_as_the_standard_says(text: str, node: Node) ->
 
 
 @pytest.mark.parametrize(
+    ("text", "right", "result"),
+    [
+        ("50:10", ast.Integer("50"), ast.Integer("10")),
+        ("10:15", ast.Integer("10"), ast.Integer("15")),
+        ("10:15:1", ast.Time("10:15"), ONE),
+        ("10:15:01", ast.Time("10:15"), ast.Integer("01")),
+        ("10:15:2.5", ast.Time("10:15"), ast.Float("2.5")),
+        ("10:15:30.5", ast.Time("10:15"), ast.Float("30.5")),
+        ("10:15:30:1", ast.Time("10:15:30"), ONE),
+        ("10:15:301", ast.Time("10:15"), ast.Integer("301")),
+        ("50:10:15", ast.Integer("50"), ast.Time("10:15")),
+        ("10 :15:30", ast.Integer("10"), ast.Time("15:30")),
+        ("-10:15", ast.Integer("-10"), ast.Integer("15")),
+        ("1:10:15", ONE, ast.Time("10:15")),
+        ("2025-05-24:1", ast.Date("2025-05-24"), ONE),
+        ("2025-05-24T10:15Z:10", ast.DateTime("2025-05-24T10:15Z"), ast.Integer("10")),
+        ("2025-05-24T10:15+02:00:1", ast.DateTime("2025-05-24T10:15+02:00"), ONE),
+    ],
+)
+def test_a_branch_of_case_has_its_colon(text: str, right: Node, result: Node) -> None:
+    """URL Conventions 5.1.1.11.1: no blanks are needed around it."""
+    branch = (equal(A, right), result)
+    assert parse_expression(f"case(a eq {text})") == Case((branch,))
+    assert parse_expression(f"CASE(a eq {text},a eq {text})") == Case((branch, branch))
+    nested = parse_expression(f"case(f(10:15) eq case(a eq {text}):10:15)")
+    clock = ast.Time("10:15")
+    called = ast.Call(ast.Identifier("f"), [clock])
+    assert nested == Case(((equal(called, Case((branch,))), clock),))
+
+
+@pytest.mark.parametrize(
     ("text", "words"),
     [
         ("", "at position 1: expected a value, found the end"),
@@ -175,6 +206,9 @@ def test_operators_and_calls_bind_as_the_standard_says(text: str, node: Node) ->
         ("a eq (1,2)", "at position 6: a list may stand only after 'in'"),
         ("a and", "at position 6: expected a value after 'and'"),
         ("duration'1 day'", "at position 1: this is not a duration"),
+        ("a eq 50:10", "at position 6: this is not a time of day, found '50:10'"),
+        ("a eq 10:15:1", "at position 11: expected an operator or the end after '10:15'"),
+        ("case(f(10:15):1,a)", "at position 18: expected ':' after 'a', found ')'"),
     ],
 )
 def test_an_error_says_where_and_what_was_expected(text: str, words: str) -> None:
@@ -195,6 +229,7 @@ def test_an_error_says_where_and_what_was_expected(text: str, words: str) -> Non
         "a/any(x:" * 500,
         "a in (" * 2000,
         "case(" * 2000,
+        "case(" + "1" * 8000 + "x",
         "1 or 1 and 1 eq 1 gt 1 add 1 mul (" * 500,
         "a eq " * 2000,
         "'" * 8001,
