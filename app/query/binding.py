@@ -9,17 +9,16 @@ from typing import NoReturn
 from app.base.errors import BadOption, BadSyntax, NotSupported, TooComplex, TypeMismatch
 from app.catalog.fields import COUNTED, Field, Type
 from app.catalog.functions import FUNCTIONS, function_named
+from app.query.casting import cast_value, is_of, is_row_of, known_type
 from app.query.expr import AsOf, Both, Column, CountOf, Expr, Not, Quantified, Rows
 from app.query.kinds import (
     NULL,
     calculate,
     call_function,
-    cast_value,
     check_condition,
     choose_value,
     compare_values,
     find_among,
-    is_of,
     negate,
     tell_type,
 )
@@ -245,9 +244,11 @@ class Binder(Names):
                 raise NotSupported(f"{function} to a collection is not supported")
             raise BadSyntax(f"{function} takes a value and the name of a type")
         name = ".".join((*last.namespace, last.name))
+        row = self.dataset if self.bare is None else self.bare.dataset
+        name = known_type(name, row, self.scopes)
         if not terms:
             if function == "isof":
-                return self.is_row_of(name)
+                return is_row_of(row, name)
             raise NotSupported("cast of the row itself is not supported")
         term = self.bind(terms[0])
         return cast_value(term, name) if function == "cast" else is_of(term, name)

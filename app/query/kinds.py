@@ -32,11 +32,13 @@ from app.query.expr import (
     Literal,
     Negate,
 )
-from app.query.literals import read_as, read_integer, read_span
+from app.query.literals import read_integer, read_span
 
 FALSE = Literal(Type.BOOL, False)
 TRUE = Literal(Type.BOOL, True)
 NULL = Literal(Type.NULL, None)
+# The namespace of the types in $metadata.
+NAMESPACE = "fullcount"
 _SPAN = Literal(Type.SPAN, 0)  # stands for whatever duration a text is beside
 
 NUMBERS = frozenset({Type.INT, Type.NUMBER})
@@ -385,7 +387,7 @@ def refuse_infinite(expr: Expr) -> None:
         raise TypeMismatch(f"{name} can only be compared, not reckoned with or shown")
 
 
-# case and cast
+# case
 
 
 def choose_value(conditions: Sequence[Expr], values: Sequence[Expr]) -> Expr:
@@ -411,79 +413,6 @@ def choose_value(conditions: Sequence[Expr], values: Sequence[Expr]) -> Expr:
         phrases = " and ".join(sorted(_PHRASES[kind] for kind in kinds))
         raise TypeMismatch(f"the values of 'case' are of several types: {phrases}")
     return Case(result, tuple(conditions), tuple(values))
-
-
-_WHOLE_BOUNDS = {
-    "Edm.Byte": (0, 255),
-    "Edm.SByte": (-128, 127),
-    "Edm.Int16": (-(2**15), 2**15 - 1),
-    "Edm.Int32": (-(2**31), 2**31 - 1),
-    "Edm.Int64": (-(2**63), 2**63 - 1),
-}
-_EDM_TYPES = {
-    **dict.fromkeys(_WHOLE_BOUNDS, Type.INT),
-    **dict.fromkeys(("Edm.Double", "Edm.Single", "Edm.Decimal"), Type.NUMBER),
-    "Edm.String": Type.TEXT,
-    "Edm.Boolean": Type.BOOL,
-    "Edm.DateTimeOffset": Type.TIME,
-    "Edm.Date": Type.DATE,
-    "Edm.TimeOfDay": Type.CLOCK,
-    "Edm.Duration": Type.SPAN,
-    "Edm.Guid": Type.GUID,
-}
-
-
-def cast_value(term: Expr, name: str) -> Expr:
-    """Type `cast(term,name)`; what does not fit is null.
-
-    Raises: NotSupported, where we know no cast; BadSyntax
-    Source: OData URL Conventions 4.01, section 5.1.1.10.1
-    """
-    target = _edm_type(name)
-    if term.type is Type.NULL:
-        return NULL
-    refuse_word(term)
-    refuse_infinite(term)
-    least, most = _WHOLE_BOUNDS.get(name, (None, None))
-    if term.type is Type.TEXT and target is not Type.TEXT:
-        return _cast_text(term, target, least=least, most=most)
-    if target is Type.INT and term.type in NUMBERS:
-        return Cast(Type.INT, term, least, most)
-    if target is term.type:
-        return term
-    if target is Type.NUMBER and term.type is Type.INT:
-        return Cast(Type.NUMBER, term)
-    if target is not Type.TEXT or term.type in {Type.OPEN, Type.TEXTS}:
-        raise NotSupported(f"{tell_type(term)}; it cannot be cast to {name}")
-    return Cast(Type.TEXT, term)
-
-
-def _cast_text(term: Expr, target: Type, *, least: int | None, most: int | None) -> Expr:
-    """A text read as a value; a constant is read at once."""
-    if not isinstance(term, Literal):
-        return Cast(target, term, least, most)
-    read = read_as(target, term.value)
-    fits = least is None or most is None or read.value is None or least <= read.value <= most
-    return read if fits else NULL
-
-
-def is_of(term: Expr, name: str) -> Expr:
-    """Type `isof(term,name)`: true for a value of that type, false for null.
-
-    Raises: NotSupported, BadSyntax
-    Source: OData URL Conventions 4.01, section 5.1.1.10.2
-    """
-    target = _edm_type(name)
-    if target is not term.type:
-        return FALSE
-    return Compare(Type.BOOL, "ne", term, NULL)
-
-
-def _edm_type(name: str) -> Type:
-    found = _EDM_TYPES.get(name)
-    if found is not None:
-        return found
-    raise NotSupported(f"the type {name[:60]!r} is not supported here")
 
 
 # Conditions

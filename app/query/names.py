@@ -346,11 +346,6 @@ class Names(ABC):
             condition = Both(Type.BOOL, "and", (rows.where, condition))
         return replace(rows, where=condition)
 
-    def is_row_of(self, name: str) -> Expr:
-        """Is the row itself of this entity type? No type here has others below it."""
-        dataset = self.dataset if self.bare is None else self.bare.dataset
-        return Literal(Type.BOOL, name.rpartition(".")[2] == dataset.entity)
-
     # Refusals
 
     def may_see(self, scope: str | None) -> bool:

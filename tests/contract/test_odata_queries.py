@@ -168,6 +168,21 @@ def test_texts_are_cast_to_values_and_are_null_where_they_are_none(client: TestC
     assert found(client, "cast(learner_key,Edm.Guid) ne null") == []
 
 
+def test_what_can_be_cast_to_a_type_is_of_it(client: TestClient) -> None:
+    for field in ("time_spent_s", "attempts", "score", "learner_key"):
+        for name in ("Byte", "Int32", "Double", "Decimal", "String"):
+            of_it = found(client, f"isof({field},Edm.{name})")
+            assert of_it == found(client, f"cast({field},Edm.{name}) ne null"), (field, name)
+    assert found(client, "isof(time_spent_s,Edm.Byte)") == expected(
+        lambda row: row["time_spent_s"] < 256
+    )
+    assert found(client, "isof(status,Edm.Int32)") == []
+    for where in ("isof(fullcount.Nope)", "isof(score,fullcount.Nope)"):
+        answer = client.get(f"LearnerProgress?$filter={where}")
+        assert answer.status_code == 400
+        assert "there is no type 'fullcount.Nope'" in answer.json()["error"]["message"]
+
+
 def test_durations_need_no_type_beside_a_duration_or_moment(client: TestClient) -> None:
     soon = expected(lambda row: row["assigned_at"].day <= 3 and row["assigned_at"].month == 1)
     assert found(client, "assigned_at add 'P30D' lt 2025-02-03T00:00:00Z") == soon == [1, 2, 3]

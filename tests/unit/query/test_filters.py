@@ -316,7 +316,8 @@ def test_a_scope_opens_its_fields() -> None:
         "cast(name,Edm.GeographyPoint) eq name",
         "cast(tags,Collection(Edm.String)) eq null",
         "cast(fullcount.Cat)/name eq 'x'",
-        "isof(name,fullcount.Cat)",
+        "isof(name,Edm.GeographyPoint)",
+        "cast(name,fullcount.Cat) eq null",
         "mother/Model.Lion/name eq 'x'",
         "Model.Lion/name eq 1",
         "Model.find(name) eq 1",
@@ -341,6 +342,36 @@ def test_what_is_not_offered_is_said_to_be_so(text: str) -> None:
     with pytest.raises(NotSupported) as caught:
         bind(text)
     assert caught.value.status == 501
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "isof(fullcount.Dog)",
+        "isof(foo.Cat)",
+        "isof(name,fullcount.Dog)",
+        "isof(name,Edm.Text)",
+        "isof(mood,foo.Mood)",
+        "cast(name,fullcount.Dog) eq null",
+        "cast(name,Edm.Text) eq null",
+        "cast(null,Text) eq null",
+        "isof(fullcount.JournalEvent)",
+    ],
+)
+def test_an_unknown_type_is_named(text: str) -> None:
+    with pytest.raises(BadSyntax) as caught:
+        bind(text)
+    name = text.partition(")")[0].rpartition(",")[2].rpartition("(")[2]
+    assert caught.value.detail == f"there is no type {name!r}"
+
+
+def test_types_are_those_that_a_caller_may_see() -> None:
+    assert bind("isof(fullcount.Cat)") == TRUE
+    assert bind("isof(Learner)") == FALSE
+    assert bind("isof(fullcount.JournalEvent)", scopes="read operate") == FALSE
+    with pytest.raises(BadSyntax) as caught:
+        bind("isof(name,Edm.Strin)")
+    assert caught.value.hint == "Did you mean 'Edm.String'?"
 
 
 def test_an_unknown_function_gets_a_suggestion() -> None:
