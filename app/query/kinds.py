@@ -198,10 +198,9 @@ def fit_word(word: Expr, beside: Expr) -> Expr:
     if word.type not in {Type.TEXT, Type.ENUM}:
         return word
     name, text = word.value if isinstance(word.value, tuple) else (enumeration.name, word.value)
-    if name.rpartition(".")[2] != enumeration.name:
-        raise TypeMismatch(
-            f"{tell_expression(beside)} is of {enumeration.name}, not of {name[:40]!r}"
-        )
+    full = f"{NAMESPACE}.{enumeration.name}"
+    if name not in {enumeration.name, full}:
+        raise TypeMismatch(f"{tell_expression(beside)} is of {full}, not of {name[:60]!r}")
     if text not in enumeration.members:
         _refuse_member(text, beside, enumeration)
     return Literal(Type.ENUM, text)

@@ -104,6 +104,9 @@ def test_words_of_a_closed_list_are_written_with_or_without_their_type(
     done = expected(lambda row: row["status"] == "completed")
     assert found(client, "status eq 'completed'") == done
     assert found(client, "status eq fullcount.Status'completed'") == done
+    foreign = client.get("LearnerProgress?$filter=status eq foo.Status'completed'")
+    assert foreign.status_code == 400
+    assert "is of fullcount.Status, not of 'foo.Status'" in foreign.json()["error"]["message"]
 
 
 def test_durations_are_written_with_their_type(client: TestClient) -> None:
