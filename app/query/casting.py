@@ -33,7 +33,7 @@ _WHOLE_BOUNDS = {
 }
 _EDM_TYPES = {
     **dict.fromkeys(_WHOLE_BOUNDS, Type.INT),
-    **dict.fromkeys(("Edm.Double", "Edm.Single", "Edm.Decimal"), Type.NUMBER),
+    **dict.fromkeys(("Edm.Single", "Edm.Decimal", "Edm.Double"), Type.NUMBER),
     "Edm.String": Type.TEXT,
     "Edm.Boolean": Type.BOOL,
     "Edm.DateTimeOffset": Type.TIME,
@@ -42,6 +42,8 @@ _EDM_TYPES = {
     "Edm.Duration": Type.SPAN,
     "Edm.Guid": Type.GUID,
 }
+# Of several names of a kind the widest, which is the last above: that of its fields.
+EDM_NAMES = {kind: name for name, kind in _EDM_TYPES.items()}
 # What the standard knows and we do not offer.
 _NOT_OFFERED = (
     *("Edm.Binary", "Edm.Stream", "Edm.Untyped"),
@@ -125,6 +127,11 @@ def is_row_of(dataset: Dataset, name: str) -> Expr:
     Source: OData URL Conventions 4.01, section 5.1.1.10.2
     """
     return TRUE if name == f"{NAMESPACE}.{dataset.entity}" else FALSE
+
+
+def tell_edm_type(expr: Expr) -> str:
+    """The name of the type that an expression is of, as $metadata has it."""
+    return _own_type(expr) or EDM_NAMES.get(expr.type, expr.type)
 
 
 def _own_type(term: Expr) -> str:

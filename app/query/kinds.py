@@ -76,6 +76,8 @@ def tell_expression(expr: Expr) -> str:
             return expr.of.partition("#")[0]
         case CountOf():
             return "$count"
+        case Literal() if expr is FALSE or expr is TRUE:
+            return "the condition"  # one that was settled at once; nobody wrote this
         case Literal():
             text = _tell_literal(expr)
             return text if len(text) <= 40 else f"{text[:37]}..."
@@ -86,8 +88,12 @@ def _tell_literal(literal: Literal) -> str:
     match literal.value:
         case None:
             return "null"
-        case str() as text:
-            return repr(text)
+        case bool() as truth:
+            return str(truth).lower()
+        case str() as text if literal.type is Type.TEXT:
+            return "'{}'".format(text.replace("'", "''"))
+        case float() as number if not isfinite(number):
+            return "NaN" if isnan(number) else str(number).upper()
         case name, text:
             return f"{name}'{text}'"
         case datetime() as moment:
@@ -281,12 +287,18 @@ def calculate(operator: str, left: Expr, right: Expr) -> Expr:
         return _calculate_times(operator, left, right)
     for side in (left, right):
         if side.type not in NUMBERS | {Type.NULL}:
-            raise TypeMismatch(f"{tell_type(side)}; {operator!r} takes numbers")
+            raise TypeMismatch(
+                f"{tell_type(side)}; {operator!r} takes numbers",
+                hint=_BINDS_TIGHTER if side.type is Type.BOOL else None,
+            )
         refuse_infinite(side)
     if Type.NULL in {left.type, right.type}:
         return NULL
     whole = left.type is right.type is Type.INT and operator != "divby"
     return Arithmetic(Type.INT if whole else Type.NUMBER, operator, left, right)
+
+
+_BINDS_TIGHTER = "'in' and 'has' bind tighter: put what stands before them in parentheses."
 
 
 def _fit_span(text: Expr, beside: Expr) -> Expr:

@@ -10,6 +10,7 @@ from app.base.errors import BadOption, NotSupported, TypeMismatch
 from app.catalog.fields import COUNTED, Dataset, Field, Role, Rollup, Type
 from app.catalog.functions import AggregateFunction, aggregate_named
 from app.query.binding import Binder
+from app.query.casting import EDM_NAMES, tell_edm_type
 from app.query.expr import Column, Expr, own_column
 from app.query.filters import check_value
 from app.query.groups import (
@@ -19,6 +20,7 @@ from app.query.groups import (
     make_measure,
     type_of_measure,
 )
+from app.query.kinds import NAMESPACE, tell_expression
 from app.query.nodes import Count, Node, ast
 from app.query.question import Question
 from app.query.rollups import choose_rollup
@@ -34,7 +36,6 @@ STANDARD_METHODS = {
 }
 # Offered under the namespace of the schema: `score with fullcount.median as middle`.
 CUSTOM_METHODS = ("median", "p10", "p90", "deviation")
-NAMESPACE = "fullcount"
 # Numbers that do not change when a value is there more than once.
 _INDIFFERENT = {"min", "max", "distinct"}
 
@@ -231,9 +232,11 @@ class Measuring:
             return key, ()
         expr = check_value(binder.bind(node), "it cannot be aggregated")
         if expr.type not in function.takes:
+            names = [EDM_NAMES.get(kind, "words of closed lists") for kind in function.takes]
             raise TypeMismatch(
-                f"{function.label.lower()} does not take {expr.type}",
-                hint=f"It takes {', '.join(function.takes)}.",
+                f"{tell_expression(expr)} is of {tell_edm_type(expr)};"
+                f" {method_named(function)!r} does not take it",
+                hint=f"It takes {', '.join(names)}.",
             )
         if not isinstance(node, ast.Attribute) or function.name in _INDIFFERENT:
             return expr, ()
@@ -278,6 +281,12 @@ def refuse_several(binder: Binder, node: Node) -> None:
         if way.many:
             raise NotSupported(f"{name!r} leads to several {way.target}; that is not aggregated")
         dataset = binder.target_of(dataset, way)
+
+
+def method_named(function: AggregateFunction) -> str:
+    """The method of `aggregate` that stands for an aggregate."""
+    names = [name for name, known in STANDARD_METHODS.items() if known == function.name]
+    return names[0] if names else f"{NAMESPACE}.{function.name}"
 
 
 def function_of(method: str) -> AggregateFunction:

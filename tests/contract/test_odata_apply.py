@@ -367,6 +367,24 @@ def test_what_is_wrong_or_not_built_is_refused_by_name(
     assert answer.json()["error"]["code"] == code
 
 
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        ("status with min", "status is of fullcount.Status; 'min' does not take it"),
+        ("learner_key with sum", "learner_key is of Edm.String; 'sum' does not take it"),
+        ("passed with average", "passed is of Edm.Boolean; 'average' does not take it"),
+        ("due_at with median", "due_at is of Edm.DateTimeOffset; 'fullcount.median' does not"),
+    ],
+)
+def test_a_type_that_a_method_does_not_take_is_told_in_words_of_the_feed(
+    client: TestClient, number: str, words: str
+) -> None:
+    answer = client.get(f"LearnerProgress?$apply=aggregate({number} as x)")
+    assert answer.status_code == 400
+    assert words in answer.json()["error"]["message"]
+    assert "It takes Edm.Int64, Edm.Double" in answer.text or "It takes Edm.String" in answer.text
+
+
 def test_a_sum_to_be_reached_may_be_any_number(client: TestClient) -> None:
     """Section 3.3.1.3: the first parameter is a number."""
     for bound, count in (("1e300", len(ROWS)), ("-1e300", 0), ("0.5", 1)):

@@ -227,6 +227,11 @@ def test_values_have_the_type_of_the_standard(text: str, expr: Expr) -> None:
         ("name in (mother/name)", "name of Cats is one value, not a list"),
         ("name in [lives add 1]", "name is a text and the expression is a whole number"),
         ("lives add name gt 1", "name is a text; 'add' takes numbers"),
+        ("weight add 0 in (33.3,0.1)", "the condition is true or false; 'add' takes numbers"),
+        ("weight add true gt 1", "true is true or false; 'add' takes numbers"),
+        ("lives eq 'it''s'", "lives is a whole number and 'it''s' is a text"),
+        ("lives eq 10:30", "lives is a whole number and 10:30:00.000000 is a time of day"),
+        ("name eq -INF", "name is a text and -INF is a number"),
         ("-name eq 1", "a minus takes a number"),
         ("weight add NaN gt 1", "NaN can only be compared"),
         ("lives eq " + "9" * 6000, "too large"),
@@ -255,6 +260,13 @@ def test_expressions_in_a_list_count_as_parts() -> None:
     with pytest.raises(TooComplex):
         bind(f"lives in [{many}]")
     assert bind("lives in [lives add 1]").type is Type.BOOL
+
+
+def test_a_condition_as_a_number_gets_a_hint() -> None:
+    with pytest.raises(TypeMismatch) as caught:
+        bind("weight add 0 in (33.3,0.1)")
+    assert caught.value.hint is not None
+    assert "'in' and 'has' bind tighter" in caught.value.hint
 
 
 def test_dates_in_quotes_get_a_hint() -> None:
