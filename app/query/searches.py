@@ -11,7 +11,13 @@ from typing import NoReturn
 
 from app.base.errors import BadSyntax, TooComplex
 
-_TOKEN = re.compile(r'\s*+(?:"(?P<phrase>[^"]+)"(?=[\s)]|$)|(?P<mark>[()])|(?P<word>[^\s()"]+))')
+_TOKEN = re.compile(
+    r"""\s*+(?:"(?P<phrase>(?:[^"\\]|\\.)++)"(?=[\s)]|$)|(?P<mark>[()])|(?P<word>[^\s()"]+))""",
+    re.DOTALL,
+)
+# Within a phrase; before all else a backslash stands for itself.
+# Source: OData ABNF 4.01, rule qchar-no-AMP-DQUOTE
+_ESCAPED = re.compile(r'\\(["\\])')
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +135,10 @@ class _Reader:
         return inner
 
     def sees_operator(self, word: str) -> bool:
-        """Is the present token this operator, with something behind it? Else it is a plain word."""
+        """Is the present token this operator, with something behind it? Else it is a plain word.
+
+        Source: the standard's test cases for searchExpr: `AND`, `NOT NOT`, `AND OR`, `AND OR NOT`
+        """
         if self.at + 1 >= len(self.tokens) or self.tokens[self.at][:2] != ("word", word):
             return False
         return self.tokens[self.at + 1][:2] != ("mark", ")")
@@ -148,11 +157,12 @@ def _words_of(text: str) -> Iterator[tuple[str, str, int]]:
         if found is None:
             raise BadSyntax(
                 f"at position {at + 1} of $search: a phrase stands in double quotes,"
-                " with blanks around it",
+                ' with blanks around it, and \\" for a quote within',
                 target="$search",
             )
         kind = str(found.lastgroup)
-        yield kind, found[kind], found.start(kind)
+        word = _ESCAPED.sub(r"\1", found[kind]) if kind == "phrase" else found[kind]
+        yield kind, word, found.start(kind)
         at = found.end()
         if kind == "word" and text[at : at + 1] == '"':
             raise BadSyntax(

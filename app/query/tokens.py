@@ -120,7 +120,9 @@ class Words:
         depth, quote = 0, ""
         while at < len(self.text):
             sign = self.text[at]
-            if quote:
+            if quote == '"' and sign == "\\":
+                at += 1
+            elif quote:
                 quote = "" if sign == quote else quote
             elif sign in "'\"":
                 quote = sign

@@ -70,6 +70,7 @@ def equal(left: Node, right: Node) -> Node:
         ("a/b/c", ast.Attribute(ast.Attribute(A, "b"), "c")),
         ("a/$count", Count(A)),
         ("a/$count($filter=b;$search=x (y) 'z)')", Count(A, B, "x (y) 'z)'")),
+        (r'a/$count($search="\")")', Count(A, None, r'"\")"')),
         ("a/$filter(b)/$count", Count(Filtered(A, B))),
         ("a/b(1)", Invoked(A, "b", (ONE,))),
         ("a/$filter(b)(1)", Invoked(Filtered(A, B), "", (ONE,))),

@@ -21,7 +21,16 @@ from tests.builders import (
     write_rows,
 )
 
-NAMES = ["Fire Safety", "fire drill", "ÉCOLE d'été", "50%_off", "Straße", "İstanbul", "nothing"]
+NAMES = [
+    "Fire Safety",
+    "fire drill",
+    "ÉCOLE d'été",
+    "50%_off",
+    "Straße",
+    "İstanbul",
+    "nothing",
+    'a 12" C:\\x',
+]
 
 
 @pytest.mark.parametrize(
@@ -33,7 +42,11 @@ NAMES = ["Fire Safety", "fire drill", "ÉCOLE d'été", "50%_off", "Straße", "�
         ("fire AND safety", [1]),
         ("drill OR safety", [1, 2]),
         ("fire NOT drill", [1]),
-        ("NOT fire", [3, 4, 5, 6, 7]),
+        ("NOT fire", [3, 4, 5, 6, 7, 8]),
+        (r'"12\" c"', [8]),
+        (r'"\""', [8]),
+        (r'"c:\\x"', [8]),
+        (r'"c:\x"', [8]),
         ('"fire d"', [2]),
         ('"e d"', [2, 3]),
         ("école", [3]),
