@@ -3,6 +3,7 @@
 Nulls, NaN and words of closed lists are settled here, so that the SQL need not know them.
 """
 
+import operator as operators
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -32,7 +33,7 @@ from app.query.expr import (
     Literal,
     Negate,
 )
-from app.query.literals import read_integer, read_span
+from app.query.literals import CutLiteral, read_integer, read_span
 
 FALSE = Literal(Type.BOOL, False)
 TRUE = Literal(Type.BOOL, True)
@@ -135,6 +136,10 @@ def compare_values(operator: str, left: Expr, right: Expr) -> Expr:
         return _compare_whole(operator, left, right)
     if right.type is Type.INT and _is_decimal(left):
         return _compare_whole(_MIRRORED.get(operator, operator), right, left)
+    if isinstance(right, CutLiteral):
+        return _compare_cut(operator, left, right)
+    if isinstance(left, CutLiteral):
+        return _compare_cut(_MIRRORED.get(operator, operator), right, left)
     return Compare(Type.BOOL, operator, left, right)
 
 
@@ -164,6 +169,21 @@ def _compare_whole(operator: str, left: Expr, right: Expr) -> Expr:
     return Compare(Type.BOOL, operator, left, Literal(Type.INT, int(value)))
 
 
+def _compare_cut(operator: str, other: Expr, cut: CutLiteral) -> Expr:
+    """A value beside a constant between two microseconds, compared exactly: it is never equal, and
+    it is below where it is not above the microsecond before.
+    """
+    if isinstance(other, Literal):
+        beyond = other.beyond if isinstance(other, CutLiteral) else 0
+        holds = getattr(operators, operator)((other.value, beyond), (cut.value, cut.beyond))
+        return TRUE if holds else FALSE
+    if operator in {"eq", "ne"}:
+        return TRUE if operator == "ne" else FALSE
+    before = cut.value - 1 if cut.beyond < 0 else cut.value
+    turned = {"lt": "le", "ge": "gt"}.get(operator, operator)
+    return Compare(Type.BOOL, turned, other, Literal(cut.type, before))
+
+
 def find_among(left: Expr, members: Sequence[Expr]) -> Expr:
     """Type `in`; an empty list holds nothing.
 
@@ -183,6 +203,9 @@ def find_among(left: Expr, members: Sequence[Expr]) -> Expr:
         if left.type is Type.INT and _is_decimal(word):
             same = compare_values("eq", left, word)
             fitted += [same.right] if isinstance(same, Compare) else []
+        elif CutLiteral in {type(left), type(word)}:
+            same = compare_values("eq", left, word)
+            found += [] if same == FALSE else [same]
         elif not _is_nan(word):
             fitted.append(word)
     if fitted or not found:
@@ -350,6 +373,8 @@ def negate(term: Expr) -> Expr:
     if isinstance(term, Literal):
         if term.type is Type.INT:
             return read_integer(str(-term.value))
+        if isinstance(term, CutLiteral):
+            return replace(term, value=-term.value, beyond=-term.beyond)
         return replace(term, value=-term.value)
     if isinstance(term, Negate):
         return term.term

@@ -1,6 +1,7 @@
 """The text of a literal in, its bound value out."""
 
 import re
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from math import isinf
@@ -13,6 +14,17 @@ from app.query.nodes import Node, ast
 from app.store.casts import read_form
 from app.store.spans import LONGEST_SPAN, moment_at
 
+
+@dataclass(frozen=True, slots=True)
+class CutLiteral(Literal):
+    """A moment, time of day or duration between two microseconds; its value is cut to them.
+
+    beyond: what is cut off, in microseconds; negative where the duration is
+    """
+
+    beyond: Decimal
+
+
 EARLIEST = Literal(Type.TIME, datetime.min.replace(tzinfo=UTC))
 LATEST = Literal(Type.TIME, datetime.max.replace(tzinfo=UTC))
 _NO_SECONDS = re.compile(r"(T\d\d:\d\d)(?=Z|[+-])")
@@ -21,9 +33,10 @@ _LEAST, _MOST = -(2**63), 2**63 - 1
 _EXACT = 2**53
 _DURATION = re.compile(
     r"(?P<sign>[+-]?)P(?:(?P<days>\d+)D)?(?=T\d|$)"
-    r"(?:T(?:(?P<hours>\d+)H)?(?:(?P<minutes>\d+)M)?(?:(?P<seconds>\d+(?:\.\d+)?)S)?)?",
+    r"(?:T(?:(?P<hours>\d+)H)?(?:(?P<minutes>\d+)M)?(?:(?P<seconds>\d++(?:\.\d{1,6}+)?+)\d*+S)?)?",
     re.IGNORECASE | re.ASCII,
 )
+_BEYOND = re.compile(r"\.\d{6}(\d*[1-9])", re.ASCII)
 _UNITS = (("days", 86400), ("hours", 3600), ("minutes", 60), ("seconds", 1))
 _UNKNOWN_LITERALS = frozenset({"binary", "geography", "geometry"})
 # How texts are read as values of these types, in `app/store/casts.py`.
@@ -135,7 +148,7 @@ def read_date(text: str) -> Literal:
 
 
 def read_time(text: str) -> Literal:
-    """A moment; it has an offset.
+    """A moment, to the microsecond; it has an offset.
 
     Raises: TypeMismatch
     """
@@ -146,9 +159,10 @@ def read_time(text: str) -> Literal:
         )
     try:
         # Seconds may be left out here, though not in RFC 3339.
-        return Literal(Type.TIME, parse_time(_NO_SECONDS.sub(r"\1:00", moment)))
+        value = parse_time(_NO_SECONDS.sub(r"\1:00", moment))
     except (ValueError, OverflowError):
         raise TypeMismatch(f"there is no moment {text[:40]} in the years 1 to 9999") from None
+    return _cut(Literal(Type.TIME, value), text)
 
 
 def read_clock(text: str) -> Literal:
@@ -158,7 +172,7 @@ def read_clock(text: str) -> Literal:
     """
     hours, minutes, *seconds = text.split(":")
     whole, _, fraction = (seconds[0] if seconds else "00").partition(".")
-    return Literal(Type.CLOCK, f"{hours}:{minutes}:{whole}.{fraction[:6]:0<6}")
+    return _cut(Literal(Type.CLOCK, f"{hours}:{minutes}:{whole}.{fraction[:6]:0<6}"), text)
 
 
 def read_span(text: str) -> Literal:
@@ -175,4 +189,13 @@ def read_span(text: str) -> Literal:
     micros = int(seconds * 1_000_000) * (-1 if found["sign"] == "-" else 1)
     if abs(micros) > LONGEST_SPAN:
         raise TypeMismatch(f"the duration {text[:40]} is longer than 9998 years")
-    return Literal(Type.SPAN, micros)
+    return _cut(Literal(Type.SPAN, micros), text)
+
+
+def _cut(literal: Literal, text: str) -> Literal:
+    """A literal whose text may tell more than microseconds."""
+    rest = _BEYOND.search(text)
+    if rest is None:
+        return literal
+    beyond = Decimal(f"0.{rest[1]}")
+    return CutLiteral(literal.type, literal.value, -beyond if text[0] == "-" else beyond)

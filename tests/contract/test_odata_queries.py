@@ -194,6 +194,16 @@ def test_durations_need_no_type_beside_a_duration_or_moment(client: TestClient) 
     assert found(client, "totalseconds('PT1M') eq assignment_id add 57") == [3]
 
 
+def test_seconds_of_seven_digits_are_compared_exactly(client: TestClient) -> None:
+    """As clients on .NET write them; row n is n microseconds behind a full second."""
+    moment = "2025-01-03T00:00:00.000002{}Z"
+    assert found(client, f"assigned_at eq {moment.format('0')}") == [3]
+    assert found(client, f"assigned_at eq {moment.format('9')}") == []
+    assert found(client, f"assigned_at lt {moment.format('9')}") == [1, 2, 3]
+    assert found(client, f"assigned_at le {moment.format('0')}") == [1, 2, 3]
+    assert found(client, f"{moment.format('1')} ge assigned_at") == [1, 2, 3]
+
+
 def test_whole_numbers_beyond_64_bits_have_decimals(client: TestClient) -> None:
     every = [row["assignment_id"] for row in ROWS]
     assert found(client, "time_spent_s lt 9223372036854775808") == every

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, note, settings
 
 from app.query.request import Request
-from tests.builders import ask, rows_of, some_settings
+from tests.builders import NOON, ask, rows_of, some_settings
 from tests.property.conditions import conditions
 from tests.property.expressions import Row, Said
 from tests.property.rows import World
@@ -51,6 +51,11 @@ def is_tried_once(row: Row) -> bool:
     return bool(row["attempts"] == 1)
 
 
+def is_assigned_after_noon(row: Row) -> bool:
+    """Behind noon there is no microsecond before the next."""
+    return row["assigned_at"] is not None and row["assigned_at"] > NOON
+
+
 def is_tried_once_at_most(row: Row) -> bool:
     """Likewise, beside half a number."""
     return bool(row["attempts"] <= 1)
@@ -77,6 +82,8 @@ def is_tried_once_at_most(row: Row) -> bool:
 @example(said=Said("(score mul 9007199254740992) in (9007199254740993)", is_one))
 @example(said=Said("not ((score mul 9007199254740992) in (9007199254740993,null))", is_another))
 @example(said=Said("(attempts mul 9007199254740993) in (9007199254740993,INF)", is_tried_once))
+@example(said=Said("assigned_at ge 2025-05-24T12:00:00.0000001Z", is_assigned_after_noon))
+@example(said=Said("not (assigned_at ne 2025-05-24T12:00:00.0000001Z)", lambda _: False))
 @example(said=Said("attempts lt 1e30 and attempts gt -1e30", lambda _: True))
 def test_every_database_finds_what_the_rules_say(world: World, said: Said) -> None:
     note(said.text)

@@ -98,6 +98,34 @@ def test_every_kind_of_value_can_be_a_column(store: Store) -> None:
         assert {text: row[f"c{number}"] for number, (text, _) in enumerate(part)} == dict(part)
 
 
+@pytest.mark.parametrize(
+    ("where", "holds"),
+    [
+        ("{} lt 2025-05-14T12:00:00.0000001Z", True),
+        ("{} ge 2025-05-14T12:00:00.0000001Z", False),
+        ("{} gt 2025-05-14T11:59:59.9999999Z", True),
+        ("{} le 2025-05-14T11:59:59.9999999Z", False),
+        ("2025-05-14T12:00:00.0000001Z gt {}", True),
+        ("{} in (2025-05-14T12:00:00.0000001Z)", False),
+        ("{} eq 2025-05-14T12:00:00.0000000Z", True),
+        ("not ({} eq 2025-05-14T12:00:00.0000001Z)", True),
+        ("due_at ne 2025-05-14T12:00:00.0000001Z", True),
+        ("time({}) lt 12:00:00.0000001", True),
+        ("time({}) ge 12:00:00.0000001", False),
+        ("{} sub {} gt duration'-PT0.0000001S'", True),
+        ("{} sub {} lt duration'PT0.0000001S'", True),
+        ("{} add duration'PT0.0000001S' eq {}", True),
+        ("hour(2025-05-14T11:59:59.9999999Z) eq 11", True),
+    ],
+)
+def test_seconds_may_have_more_than_six_decimals(store: Store, where: str, holds: bool) -> None:
+    """All five were assigned at 2025-05-14T12:00:00Z."""
+    environment_id = a_small_world(store)
+    for shown in ("assigned_at", "case(true:assigned_at)"):
+        request = Request("LearnerProgress", where=where.replace("{}", shown))
+        assert len(rows_of(ask(store, request, environment_id=environment_id))) == 5 * holds
+
+
 def test_a_column_can_be_selected_filtered_and_sorted_by(store: Store) -> None:
     environment_id = a_small_world(store)
     request = Request(

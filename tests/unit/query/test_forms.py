@@ -38,6 +38,10 @@ ALIKE = [
 APART = [
     (replace(PROGRESS, where="score gt 1"), replace(PROGRESS, where="score gt 1.5")),
     (replace(PROGRESS, where="score gt 1"), replace(PROGRESS, where="score ge 1")),
+    (
+        replace(PROGRESS, where="due_at lt 2025-01-01T00:00:00.000000Z"),
+        replace(PROGRESS, where="due_at lt 2025-01-01T00:00:00.0000001Z"),
+    ),
     (replace(PROGRESS, where="reason eq 'a'"), replace(PROGRESS, where="reason eq null")),
     (
         replace(PROGRESS, where="points gt $root/LearnerProgress(1)/points"),
