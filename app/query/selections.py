@@ -176,8 +176,11 @@ def _check_form(fits: bool, name: str, value: str) -> None:
 def _split(text: str, separator: str, option: str) -> list[str]:
     """The parts of a list, split where the separator stands outside parentheses and quotes."""
     parts, depth, quote, start = [], 0, "", 0
+    escaped = False
     for index, sign in enumerate(text):
-        if quote:
+        if escaped or (quote == '"' and sign == "\\"):
+            escaped = not escaped
+        elif quote:
             quote = "" if sign == quote else quote
         elif sign in "'\"":
             quote = sign

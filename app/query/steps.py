@@ -256,7 +256,9 @@ class _Parser(Expressions):
         depth, quote = 1, ""
         while at < len(self.text):
             sign = self.text[at]
-            if quote:
+            if quote == '"' and sign == "\\":
+                at += 1
+            elif quote:
                 quote = "" if sign == quote else quote
             elif sign in "'\"":
                 quote = sign

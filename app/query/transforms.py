@@ -10,6 +10,7 @@ from math import isfinite
 
 from app.base.errors import BadOption, NotSupported, TooComplex, TypeMismatch
 from app.catalog.fields import Dataset, Field, Type
+from app.query.casting import tell_edm_type
 from app.query.expr import Column, Expr, Literal, own_column
 from app.query.filters import check_value
 from app.query.kinds import check_condition
@@ -208,7 +209,7 @@ class Transforms:
         if step.name.endswith("count"):
             return self.pick(stage, Limit(by, top=int(bound)))
         if value.type not in {Type.INT, Type.NUMBER}:
-            raise TypeMismatch(f"{step.name} adds up numbers; this is {value.type}")
+            raise TypeMismatch(f"{step.name} adds up numbers; this is {tell_edm_type(value)}")
         percent = step.name.endswith("percent")
         picked = self.pick(stage, Limit(by, value=value, bound=bound, percent=percent))
         return may_lack(picked, stage)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from fastapi.testclient import TestClient
@@ -235,6 +236,12 @@ def test_groups_of_what_is_left_are_those_of_its_rows(client: TestClient) -> Non
     assert {row["status"] for row in rows} == left
     rows = values(client, f"groupby((status),{few}/aggregate($count as n))/filter(n eq 0)")
     assert rows == [{"status": status, "n": 0} for status in sorted(gone)]
+
+
+def test_words_to_be_found_may_hold_quotes(client: TestClient) -> None:
+    counted = r'search("Module \"0\"")/aggregate($count as n)'
+    path = f"Modules?$apply={quote(counted)}"
+    assert bare_rows(client.get(path).json()) == [{"n": 1}]
 
 
 def test_what_was_counted_is_divided_as_a_decimal(client: TestClient) -> None:

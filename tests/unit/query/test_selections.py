@@ -42,6 +42,10 @@ def test_select_is_read(text: str, items: tuple[Item, ...]) -> None:
             (Item(("a",), "", (("expand", "b($top=1)"), ("@c", "15"))),),
         ),
         ("a($compute=x mul 2 as y)", (Item(("a",), "", (("compute", "x mul 2 as y"),)),)),
+        (
+            r'a($search="b\");c\\";$top=1),d',
+            (Item(("a",), "", (("search", r'"b\");c\\"'), ("top", "1"))), Item(("d",))),
+        ),
     ],
 )
 def test_expand_is_read(text: str, items: tuple[Item, ...]) -> None:
