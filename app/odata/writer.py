@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
-from urllib.parse import quote
 
 import orjson
 
@@ -15,6 +14,7 @@ from app.catalog.fields import Dataset
 from app.ledger.facts import Freshness, StreamLag
 from app.odata.feed import NAMESPACE, Feed
 from app.odata.preferences import Preferences
+from app.store.addresses import url_literal
 
 SHOWN_STREAMS = 16
 
@@ -174,7 +174,5 @@ def write_key(dataset: Dataset, key: Mapping[str, Any]) -> str:
 
 
 def write_literal(value: str | int) -> str:
-    """A key's value as a literal in a URL: text in quotes and percent-encoded."""
-    if isinstance(value, int):
-        return str(value)
-    return f"'{quote(value.replace(chr(39), chr(39) * 2), safe='')}'"
+    """A key's value as a literal in a URL."""
+    return str(value) if isinstance(value, int) else url_literal(value)

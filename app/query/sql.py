@@ -47,6 +47,7 @@ from app.query.sorting import (
 from app.query.stage_rows import Setting, open_stage
 from app.query.stages import Stage
 from app.query.streams import Expansion
+from app.store.addresses import UrlLiteral
 from app.store.jsontext import (
     join_rows,
     joined_list,
@@ -57,7 +58,6 @@ from app.store.jsontext import (
     json_number,
     json_pairs,
     row_text,
-    url_literal,
 )
 from app.store.past import tables_read
 from app.store.spans import SpanText
@@ -285,7 +285,7 @@ def _address_pairs(frame: DatasetFrame, fields: Sequence[Field]) -> list[Any]:
         field = dataset.field(name)
         value = frame.value_of(name)
         is_number = field is not None and field.type is Type.INT
-        spelled = cast(value, Text()) if is_number else url_literal(value)
+        spelled = cast(value, Text()) if is_number else UrlLiteral(value)
         label = f"{name}=" if len(dataset.key) > 1 else ""
         opening = "," if parts else f"{dataset.name}("
         parts += [literal_column(_quoted(opening + label), Text()), spelled]

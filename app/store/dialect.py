@@ -18,6 +18,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import IntegrityError
 
 from app.base.clock import format_time
+from app.store.addresses import add_addresses
 from app.store.aggregates import add_aggregates
 from app.store.arithmetic import add_arithmetic
 from app.store.casts import add_casts
@@ -49,6 +50,7 @@ def prepare_connection(raw: Any, _record: Any) -> None:
         return
     # pysqlite would open no transaction for a SELECT: we say BEGIN ourselves.
     raw.isolation_level = None
+    add_addresses(raw)
     add_aggregates(raw)
     add_arithmetic(raw)
     add_casts(raw)

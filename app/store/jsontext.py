@@ -15,7 +15,6 @@ from sqlalchemy import (
     Text,
     column,
     func,
-    literal,
     select,
 )
 from sqlalchemy.ext.compiler import compiles
@@ -170,21 +169,6 @@ def _row_sqlite(element: row_text, compiler: SQLCompiler, **kw: Any) -> str:
 @compiles(row_text)
 def _row_postgresql(element: row_text, compiler: SQLCompiler, **kw: Any) -> str:
     return f"{compiler.process(json_pairs(*element.clauses), **kw)}::text"
-
-
-# What may not stand in a key within a path, each with its percent-encoded form; % is the first.
-_ENCODED = tuple((sign, f"%{ord(sign):02X}") for sign in '%/?#+&\\" <>^`{|}[]')
-
-
-def url_literal(value: ColumnElement[Any]) -> ColumnElement[Any]:
-    """A text as a literal in the path of a URL: in quotes, percent-encoded where it must be.
-
-    Source: OData URL Conventions 4.01, 2 and 5.1.1.14.1
-    """
-    written: ColumnElement[Any] = value
-    for sign, encoded in (*_ENCODED, ("'", "%27%27")):
-        written = func.replace(written, literal(sign), literal(encoded), type_=Text())
-    return literal("'", Text()).concat(written).concat(literal("'", Text()))
 
 
 def join_rows(

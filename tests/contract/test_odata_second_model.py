@@ -97,6 +97,16 @@ def test_the_context_of_a_property_spells_the_key(client: TestClient) -> None:
     assert told["@odata.context"] == f"{ROOT}/$metadata#Persons('u%2F4%27%272')/code"
 
 
+def test_an_address_is_spelled_as_the_context_spells_the_key(client: TestClient) -> None:
+    """JSON Format 4.01, 4.3: colons, too, are encoded in what is relative."""
+    references = [one["@odata.id"] for one in client.get("Persons/$ref").json()["value"]]
+    assert "Persons('u%2F4%27%272')" in references
+    assert "Persons('%C3%BC%26x%3D1')" in references
+    for reference in references:
+        context = client.get(f"{reference}/code").json()["@odata.context"]
+        assert context == f"{ROOT}/$metadata#{reference}/code"
+
+
 def test_a_way_to_several_rows_is_a_set_with_every_option(client: TestClient) -> None:
     told = client.get(
         "Persons('u%2F4''2')/works?$count=true&$select=number&$orderby=number desc",
