@@ -20,7 +20,6 @@ from sqlalchemy import (
     column,
     func,
     literal_column,
-    null,
     select,
 )
 from sqlalchemy import table as table_clause
@@ -49,6 +48,8 @@ from app.query.stages import Stage
 from app.query.streams import Expansion
 from app.store.addresses import UrlLiteral
 from app.store.jsontext import (
+    inner_row,
+    inner_rows,
     join_rows,
     joined_list,
     json_flag,
@@ -415,7 +416,7 @@ def _expanded(frame: DatasetFrame, expansion: Expansion) -> ColumnElement[Any]:
     _name_row(inner, frame, expansion)
     pairs = _row_pairs(inner, expansion.fields, expansion.expansions)
     present = inner.value_of(expansion.dataset.key[0]).is_not(None)
-    return case((present, json_pairs(*pairs)), else_=null())
+    return inner_row(present, *pairs)
 
 
 def _name_row(inner: DatasetFrame, frame: DatasetFrame, expansion: Expansion) -> None:
@@ -469,7 +470,7 @@ def _expanded_rows(frame: DatasetFrame, expansion: Expansion) -> ColumnElement[A
         rows = rows.offset(expansion.skip)
     page = rows.subquery()
     joined = select(joined_list(page.c.j)).select_from(page)
-    return json_inner(joined.scalar_subquery())
+    return inner_rows(joined.scalar_subquery())
 
 
 # Order and pages

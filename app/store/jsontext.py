@@ -77,6 +77,21 @@ class row_text(SpeltFunction[str]):
     type = Text()
 
 
+class inner_rows(SpeltFunction[Any]):
+    """A `joined_list` as a value of `row_text`.
+
+    SQLite joins it to the text of the row: as an argument of json_object it would be read anew at
+    each level, and nest deeper than its parser reads.
+    """
+
+    postgresql = "{0}::json"
+    sqlite = "{0}"
+
+
+class inner_row(SpeltFunction[Any]):
+    """An object as a value of `row_text`, or null: whether it is there, then name, value ..."""
+
+
 class joined_rows(SpeltFunction[str]):
     """The objects of all rows, joined by commas; empty when there are none.
 
@@ -107,6 +122,8 @@ class days_between(SpeltFunction[int]):
 
 # Of a literal with its quotes.
 _LONGEST_NAME = 63 + 2
+# Of json_object: 63 pairs, of which one is spared.
+_MOST_ARGUMENTS = 124
 
 
 def _arguments(element: json_pairs, compiler: SQLCompiler, kw: Any) -> list[str]:
@@ -115,19 +132,23 @@ def _arguments(element: json_pairs, compiler: SQLCompiler, kw: Any) -> list[str]
 
 @compiles(json_pairs, "sqlite")
 def _pairs_sqlite(element: json_pairs, compiler: SQLCompiler, **kw: Any) -> str:
-    # json_object takes 63 pairs; wider rows are written in pieces and joined.
     arguments = _arguments(element, compiler, kw)
-    pieces = [
-        f"json_object({', '.join(arguments[at : at + 124])})"
-        for at in range(0, max(len(arguments), 1), 124)
-    ]
-    if len(pieces) == 1:
-        return pieces[0]
-    # A negative length takes what stands before the place: all but the closing brace.
-    unclosed = [f"substr({piece}, -1, -{LONGEST})" for piece in pieces]
-    inner = [f"substr({text}, 2)" for text in unclosed[1:]]
-    joined = " || ',' || ".join([unclosed[0], *inner])
-    return f"json({joined} || '}}')"
+    if len(arguments) <= _MOST_ARGUMENTS:
+        return f"json_object({', '.join(arguments)})"
+    return f"json({_unclosed(arguments)} || '}}')"
+
+
+def _unclosed(arguments: list[str]) -> str:
+    """The text of an object for SQLite, but for its closing brace.
+
+    Wider rows than json_object takes are written in pieces and joined.
+    """
+    # A negative length takes what stands before the place.
+    first, *others = (
+        f"substr(json_object({', '.join(arguments[at : at + _MOST_ARGUMENTS])}), -1, -{LONGEST})"
+        for at in range(0, max(len(arguments), 1), _MOST_ARGUMENTS)
+    )
+    return " || ',' || ".join([first, *(f"substr({text}, 2)" for text in others)])
 
 
 @compiles(json_pairs)
@@ -163,12 +184,38 @@ def _as_column(name: str) -> str:
 
 @compiles(row_text, "sqlite")
 def _row_sqlite(element: row_text, compiler: SQLCompiler, **kw: Any) -> str:
-    return compiler.process(json_pairs(*element.clauses), **kw)
+    clauses = list(element.clauses)
+    pairs = list(zip(clauses[::2], clauses[1::2], strict=True))
+    plain = json_pairs(*(part for pair in pairs if not _is_joined(pair[1]) for part in pair))
+    joined = [pair for pair in pairs if _is_joined(pair[1])]
+    if not joined:
+        return compiler.process(plain, **kw)
+    text = _unclosed(_arguments(plain, compiler, kw))
+    for name, value in joined:
+        quoted = compiler.process(name, **kw)[1:-1]
+        text += f""" || ',"{quoted}":' || {compiler.process(value, **kw)}"""
+    return f"{text} || '}}'"
+
+
+def _is_joined(value: Any) -> bool:
+    """Is a value of `row_text` joined to it on SQLite: a list, or an object that has one?"""
+    if isinstance(value, inner_row):
+        return any(map(_is_joined, value.clauses))
+    return isinstance(value, inner_rows)
 
 
 @compiles(row_text)
 def _row_postgresql(element: row_text, compiler: SQLCompiler, **kw: Any) -> str:
     return f"{compiler.process(json_pairs(*element.clauses), **kw)}::text"
+
+
+@compiles(inner_row)
+def _inner(element: inner_row, compiler: SQLCompiler, **kw: Any) -> str:
+    is_text = compiler.dialect.name == "sqlite" and _is_joined(element)
+    present, *pairs = element.clauses
+    row = row_text(*pairs) if is_text else json_pairs(*pairs)
+    written, otherwise = compiler.process(row, **kw), "'null'" if is_text else "NULL"
+    return f"CASE WHEN {compiler.process(present, **kw)} THEN {written} ELSE {otherwise} END"
 
 
 def join_rows(

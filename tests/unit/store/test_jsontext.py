@@ -15,7 +15,10 @@ from sqlalchemy.types import BigInteger, NullType
 from app.store.engine import Store, snapshot
 from app.store.jsontext import (
     days_between,
+    inner_row,
+    inner_rows,
     join_rows,
+    joined_list,
     json_flag,
     json_inner,
     json_moment,
@@ -62,6 +65,32 @@ def test_a_member_may_have_any_name(connection: Connection) -> None:
     for name in ("r", "row", "q", "x", "t1", "c1", "j", "value", "*_"):
         assert written_as(connection, {name: literal_column("1.5", Double())}) == {name: 1.5}
     assert written_as(connection, {}) == {}
+
+
+def test_rows_hold_rows_and_lists_of_rows(connection: Connection) -> None:
+    one: Any = literal_column("1", BigInteger())
+    name: Any = literal_column("'n'")
+    rows = select(row_text(name, one).label("j")).subquery()
+    some = inner_rows(select(joined_list(rows.c.j)).scalar_subquery())
+    there: Any = literal_column("1 = 1")
+    absent: Any = literal_column("1 = 2")
+    values = {
+        "list": some,
+        "row": inner_row(there, name, one),
+        "row of a list": inner_row(there, name, one, literal_column("'l'"), some),
+        "no row": inner_row(absent, name, one),
+        "no row of a list": inner_row(absent, name, one, name, some),
+    }
+    assert written_as(connection, {"own": one, **values}) == {
+        "own": 1,
+        "list": [{"n": 1}],
+        "row": {"n": 1},
+        "row of a list": {"n": 1, "l": [{"n": 1}]},
+        "no row": None,
+        "no row of a list": None,
+    }
+    wide = {f"v{number}": one for number in range(70)}
+    assert written_as(connection, wide | values)["list"] == [{"n": 1}]
 
 
 def a_bound(value: Any, kind: Any) -> Any:
