@@ -121,6 +121,7 @@ class Field:
     scope: what a key needs beyond `read` to see it
     joins: the joins its `sql` reads
     told: its type, as a member beside it tells it in an answer; empty where readers know it
+    dates: of an open object, the members that are told as dates
     """
 
     name: str
@@ -138,6 +139,7 @@ class Field:
     max_length: int | None = None
     joins: tuple[str, ...] = ()
     told: str = ""
+    dates: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,6 +60,11 @@ class Asker:
         """
         return name_type if self.style.level == "minimal" and not self.style.is_csv else None
 
+    @property
+    def tell_dates(self) -> bool:
+        """Does the database tell which members of open objects are dates? It knows their types."""
+        return self.style.level != "none" and not self.style.is_csv
+
     def envelope(self, context: str, freshness: Freshness) -> Envelope:
         """What stands around an answer, as this caller wants it."""
         return Envelope(

@@ -33,7 +33,7 @@ from app.odata.writer import (
 from app.query.answer import Answer
 from app.query.grammar import parse_expression, parse_orderby
 from app.query.plan import Plan
-from app.query.request import Expand, Request
+from app.query.request import TYPE_ENDING, Expand, Request
 from app.query.searches import parse_search
 from app.query.tokens import name_members_this
 
@@ -61,6 +61,7 @@ def read_entity(asker: Asker, address: Address, options: Options) -> Reading:
         id_name="" if asker.style.level == "none" and not dress.needs_ids else ID,
         id_always=dress.needs_ids,
         tell_type=asker.tell_type,
+        tell_dates=asker.tell_dates,
     )
     plan = plan_question(asker, request, is_tagged=True)
     answer = find_one(asker, address, plan)
@@ -111,7 +112,10 @@ def read_property(asker: Asker, address: Address) -> Reading:
     told = dress_value(address.field, row[name], dress) | dress_count(name, row, dress)
     value, path = told.pop(name, None), name
     if address.member:
-        value, path = (value or {}).get(address.member), f"{name}/{address.member}"
+        members, path = value or {}, f"{name}/{address.member}"
+        value = members.get(address.member)
+        kind = members.get(f"{address.member}{TYPE_ENDING}")
+        told = {f"{name}{TYPE_ENDING}": kind} if kind else {}
     freshness = answer.freshness
     if value is None:
         return Reading(None, freshness)
@@ -154,6 +158,7 @@ def fetch_row(
         aliases=asker.query.aliases,
         id_name=ID,
         id_always=True,
+        tell_dates=asker.tell_dates,
     )
     answer = find_one(asker, address, plan_question(asker, request))
     return dig(orjson.loads(answer.rows_json), way), answer

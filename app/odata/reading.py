@@ -228,6 +228,7 @@ def page_request(
         revision=options.revision,
         demand=asker.demand,
         tell_type=asker.tell_type,
+        tell_dates=asker.tell_dates,
         **others,
     )
 
@@ -333,6 +334,7 @@ def read_everything(asker: Asker) -> Reading:
         page_rows=asker.wishes.page_rows,
         id_name=ID,
         id_always=True,
+        tell_dates=asker.tell_dates,
     )
     answer = ask(asker, request)
     following = names[place + 1] if place + 1 < len(names) else ""

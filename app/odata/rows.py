@@ -158,7 +158,8 @@ def dress_object(value: dict[str, Any], field: Field, dress: Dress) -> dict[str,
     kept = {
         name: inside
         for name, inside in value.items()
-        if (members is None or name in members) and not (dress.omit_nulls and inside is None)
+        if (members is None or name.removesuffix(TYPE_ENDING) in members)
+        and not (dress.omit_nulls and inside is None)
     }
     return (
         {"@odata.type": f"#{NAMESPACE}.Attributes"} | kept if dress.style.level == "full" else kept

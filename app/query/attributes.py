@@ -1,6 +1,6 @@
 """Request in, Plan out, with the attributes that the caller's environment alone has as fields.
 
-What an environment has is read only when a question names an attribute.
+What an environment has is read only when a question names an attribute, or tells types of them.
 """
 
 from collections.abc import Iterable, Iterator
@@ -11,7 +11,7 @@ from sqlalchemy import Connection, select
 from app.access.principal import Principal
 from app.base.config import Settings
 from app.catalog.datasets.attributes import ATTRIBUTES, add_attributes
-from app.catalog.fields import Dataset
+from app.catalog.fields import Dataset, Type
 from app.catalog.index import DATASETS
 from app.query.plan import Plan, make_plan
 from app.query.request import Expand, Request
@@ -34,7 +34,9 @@ def plan_request(
 
     Raises: as make_plan; StoreBusy
     """
-    if _names_attributes(request):
+    if _names_attributes(request) or (
+        request.tell_dates and _shows_attributes(request, request.dataset, datasets)
+    ):
         datasets = datasets_of(store, principal.environment_id, datasets)
     return make_plan(request, principal, settings, datasets=datasets)
 
@@ -50,6 +52,18 @@ def _names_attributes(request: Request) -> bool:
     if any(parts):
         texts.append(repr(parts))
     return any(f"{ATTRIBUTES}/" in text for text in texts)
+
+
+def _shows_attributes(asked: Request | Expand, name: str, datasets: tuple[Dataset, ...]) -> bool:
+    """May rows of this set, or rows with them, hold attributes as one object?"""
+    dataset = next((one for one in datasets if one.name == name), None)
+    if dataset is None:
+        return False
+    shown = (f.name for f in dataset.fields if f.type is Type.OPEN)
+    if any(not asked.select or one in asked.select for one in shown):
+        return True
+    ways = ((one, dataset.navigation(one.navigation)) for one in asked.expand)
+    return any(way and _shows_attributes(one, way.target, datasets) for one, way in ways)
 
 
 def _texts_of(expand: Iterable[Expand]) -> Iterator[str]:

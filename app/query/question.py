@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement
 
 from app.base.config import Settings
 from app.base.errors import BadOption, ScopeMissing, TooComplex, UnknownField
+from app.catalog.datasets.attributes import dates_among
 from app.catalog.fields import Dataset, Field, Frame, Navigation, Type
 from app.catalog.index import dataset_named
 from app.query.binding import Binder
@@ -260,6 +261,9 @@ class Question:
 
     def tell_types(self, fields: tuple[Field, ...], origin: Dataset) -> tuple[Field, ...]:
         """Fields as they are shown: those the set does not declare may be told with their type."""
+        dates = dates_among(origin) if self.request.tell_dates else ()
+        if dates:
+            fields = tuple(replace(f, dates=dates) if f.type is Type.OPEN else f for f in fields)
         tell = self.request.tell_type
         if tell is None or all(self._is_declared(field.name, origin) for field in fields):
             return fields

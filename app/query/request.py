@@ -104,6 +104,7 @@ class Request:
     id_always: so do all others
     tell_type: the type of a column that the question makes, as rows tell it beside the value; None
         where it is not told
+    tell_dates: are the dates among the members of open objects told with their type?
     demand: how fresh the answer must be
     """
 
@@ -132,5 +133,6 @@ class Request:
     id_name: str = ""
     id_always: bool = False
     tell_type: Callable[[Field], str] | None = None
+    tell_dates: bool = False
     aliases: Mapping[str, str] = field(default_factory=dict)
     demand: Demand = NO_DEMAND

@@ -47,6 +47,7 @@ from app.query.stage_rows import Setting, open_stage
 from app.query.stages import Stage
 from app.query.streams import Expansion
 from app.store.addresses import UrlLiteral
+from app.store.json_fields import tell_dates
 from app.store.jsontext import (
     inner_row,
     inner_rows,
@@ -386,6 +387,8 @@ def _field_pairs(frame: DatasetFrame, fields: Sequence[Field]) -> list[Any]:
     for field in fields:
         value = frame.value(field)
         known = field.type is Type.BOOL and not field.nullable and field.via is None
+        if field.dates:
+            value = tell_dates(value, field.dates, TYPE_ENDING)
         written = json_known_flag(value) if known else _json_value(field.type, value)
         if field.told:
             beside = f"{field.name}{TYPE_ENDING}"

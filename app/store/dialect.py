@@ -24,6 +24,7 @@ from app.store.arithmetic import add_arithmetic
 from app.store.casts import add_casts
 from app.store.folding import add_folding
 from app.store.guard import CROSSING_OPTION, GuardedText
+from app.store.json_fields import add_json_fields
 from app.store.spans import add_spans
 from app.store.tables.columns import UtcDateTime
 
@@ -55,6 +56,7 @@ def prepare_connection(raw: Any, _record: Any) -> None:
     add_arithmetic(raw)
     add_casts(raw)
     add_folding(raw)
+    add_json_fields(raw)
     add_spans(raw)
     cursor = raw.cursor()
     for pragma in (

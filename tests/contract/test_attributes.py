@@ -87,3 +87,47 @@ def test_odata_takes_attributes_as_dynamic_properties(store: Store, settings: Se
     # A dynamic property that a row does not have is left out of it (OData Protocol 4.01, 11.2.4).
     row = caller.get(f"{learners}?$select=attributes/levle&$top=1").json()["value"][0]
     assert row["attributes"] == {}
+
+
+def test_days_among_attributes_are_told_with_their_type(store: Store, settings: Settings) -> None:
+    """JSON Format 4.01, 4.6.3: a reader takes them for texts."""
+    site = open_site(store, settings)
+    caller, stranger = site.caller("acme"), site.caller("globex")
+    code = 'a.b "c" ü,probation'
+    own = {"ends": "2025-05-21", "grade": "A", "level": 3, "née (?)": "1990-02-28", code: "x"}
+    tell(caller, own, {"grade": '{"ends":'}, {"level": 1, code: "2025-01-01"})
+    tell(stranger, {"ends": "soon"}, {"ends": "2025-05-21"})
+    drain_all(store, settings)
+    learners = "/odata/v4/Learners"
+
+    def told(path: str, level: str = "minimal") -> Any:
+        answer = caller.get(path, headers={"Accept": f"application/json;odata.metadata={level}"})
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    shown = own | {"ends@odata.type": "#Date", "née (?)@odata.type": "#Date"}
+    query = "$select=learner_id,attributes&$orderby=learner_id"
+    for level, whole in (("minimal", shown), ("full", shown), ("none", own)):
+        inside = {"@odata.type": "#fullcount.Attributes"} if level == "full" else {}
+        rows = told(f"{learners}?{query}", level)["value"]
+        assert [row["attributes"] for row in rows] == [
+            inside | whole,
+            inside | {"grade": '{"ends":'},
+            inside | {"level": 1, code: "2025-01-01"},
+        ]
+        assert told(f"{learners}(1)?$select=attributes", level)["attributes"] == inside | whole
+        alone = told(f"{learners}(1)/attributes", level)
+        assert {name: alone[name] for name in alone if name[0] != "@"} == whole
+        one = told(f"{learners}(1)/attributes/ends", level)
+        assert one.get("@odata.type", "") == ("" if level == "none" else "#Date")
+        assert one["value"] == "2025-05-21"
+    some = told(f"{learners}(1)?$select=attributes/ends")["attributes"]
+    assert list(some.items()) == [("ends@odata.type", "#Date"), ("ends", "2025-05-21")]
+    behind = told(f"{learners}?$expand=manager,reports&$filter=learner_id eq 1&{query}")
+    assert behind["value"][0]["attributes"] == shown
+    assert told(f"{learners}?$apply=identity&{query}&$top=1")["value"][0]["attributes"] == shown
+    assert caller.get(f"{learners}(1)/attributes/ends/$value").text == "2025-05-21"
+    table = caller.get(f"{learners}?{query}&$format=csv").text
+    assert "odata.type" not in table
+    mixed = stranger.get(f"{learners}?{query}").json()["value"]
+    assert [row["attributes"] for row in mixed] == [{"ends": "soon"}, {"ends": "2025-05-21"}]

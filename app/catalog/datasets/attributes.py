@@ -42,6 +42,12 @@ def add_attributes(
     )
 
 
+def dates_among(dataset: Dataset) -> tuple[str, ...]:
+    """The codes of a dataset's attributes that are dates."""
+    found = (field.name for field in dataset.dynamic if field.type is Type.DATE)
+    return tuple(name.removeprefix(f"{ATTRIBUTES}/") for name in found)
+
+
 def takes_attributes(dataset_name: str) -> bool:
     """Does this dataset have the attributes of an environment as fields?"""
     return dataset_name in _PLACES
