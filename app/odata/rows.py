@@ -20,7 +20,7 @@ from app.query.plan import Shape
 from app.query.request import TYPE_ENDING
 from app.query.streams import Expansion
 
-ID = "@odata.id"
+ID, READ_LINK = "@odata.id", "@odata.readLink"
 # Types a reader of JSON cannot tell by the value (OData JSON Format 4.01, 4.6.3).
 TYPES_TOLD = {
     Type.INT: "#Int64",
@@ -114,6 +114,8 @@ def dress_row(row: Mapping[str, Any], dress: Dress) -> dict[str, Any]:
         told[ID] = dress.dataset.name
     if ID in row and (is_full or not has_key(row, dress.dataset)) and dress.style.level != "none":
         told[ID] = row[ID]
+    if is_full and ID in told:
+        told[READ_LINK] = told[ID]
     fields = (*dress.dataset.fields, *dress.added)
     for field in fields:
         if field.name in row:

@@ -65,6 +65,7 @@ def test_full_metadata_spells_everything_out(client: TestClient) -> None:
         "@odata.context": f"{ROOT}/$metadata#Modules({select})/$entity",
         "@odata.type": "#fullcount.Module",
         "@odata.id": "Modules(1)",
+        "@odata.readLink": "Modules(1)",
         "module_id@odata.type": "#Int64",
         "module_id": 1,
         "name": 'Module "0"',
@@ -84,7 +85,7 @@ def test_full_metadata_reaches_expanded_rows(client: TestClient) -> None:
     assert "due_at@odata.type" not in body
     learner = body["learner"]
     assert learner["@odata.type"] == "#fullcount.Learner"
-    assert learner["@odata.id"] == "Learners(1)"
+    assert learner["@odata.id"] == learner["@odata.readLink"] == "Learners(1)"
     assert learner["hired_on@odata.type"] == "#Date"
     assert learner["attributes"] == {
         "@odata.type": "#fullcount.Attributes",
@@ -116,7 +117,8 @@ def test_full_metadata_tells_the_type_of_a_property(
 def test_full_metadata_tells_what_an_object_is(client: TestClient) -> None:
     body = told(client, "Learners(1)/attributes", FULL)
     assert (body["@odata.type"], body["grade"]) == ("#fullcount.Attributes", "A")
-    assert told(client, "Freshness", FULL)["@odata.id"] == "Freshness"
+    alone = told(client, "Freshness", FULL)
+    assert alone["@odata.id"] == alone["@odata.readLink"] == "Freshness"
     assert "@odata.id" not in told(client, "Freshness", {})
 
 
@@ -152,8 +154,9 @@ def test_a_charset_is_told_to_those_who_name_one(client: TestClient, path: str) 
 def test_every_link_in_full_metadata_can_be_followed(client: TestClient) -> None:
     (row,) = told(client, "LearnerProgress?$top=1", FULL)["value"]
     links = [value for name, value in row.items() if name.endswith("Link")]
-    assert len(links) == 2 * len([n for n in row if n.endswith("navigationLink")]) > 10
-    for link in [row["@odata.id"], *links]:
+    assert len(links) == 1 + 2 * len([n for n in row if n.endswith("navigationLink")]) > 10
+    assert links[0] == row["@odata.readLink"] == row["@odata.id"]
+    for link in links:
         assert client.get(link).status_code in {200, 204}, link
 
 
