@@ -167,8 +167,8 @@ def step(address: Address, segment: str, walker: _Walker) -> Address:
     name = segment.partition("(")[0]
     if name in NOT_OFFERED:
         raise NotSupported(f"{name} is not supported", target=name)
-    if segment == f"{NAMESPACE}.{address.dataset.entity}" and address.kind in ROWS:
-        return address  # A cast to the type they have: nothing changes (4.11).
+    if name == f"{NAMESPACE}.{address.dataset.entity}" and address.kind in ROWS:
+        return cast_rows(address, segment, walker)
     if address.kind is Kind.SET:
         return step_among_rows(address, segment, walker)
     if address.kind is Kind.PROPERTY:
@@ -187,6 +187,18 @@ def step(address: Address, segment: str, walker: _Walker) -> Address:
     if found is not None and key is None:
         return replace(address, kind=Kind.PROPERTY, field=found)
     return follow(address, name, key=key, walker=walker)
+
+
+def cast_rows(address: Address, segment: str, walker: _Walker) -> Address:
+    """The address behind a cast to the type that rows have, which changes nothing; a key behind it
+    is that of one of them (URL Conventions 4.01, 4.11).
+    """
+    key = split_segment(segment)[1]
+    if key is None:
+        return address
+    if address.kind is not Kind.SET or address.filters:
+        raise beyond(address, segment)
+    return enter_entity(address, read_key(key, address.dataset, walker.aliases))
 
 
 def step_among_rows(address: Address, segment: str, walker: _Walker) -> Address:

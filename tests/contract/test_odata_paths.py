@@ -61,6 +61,9 @@ def refused(client: TestClient, path: str, status: int) -> str:
         "%24entity?%24id=Learners(3)",
         "Learners(3)/fullcount.Learner",
         "Learners/fullcount.Learner/3",
+        "Learners/fullcount.Learner(3)",
+        "Learners/fullcount.Learner(learner_key=@key)?@key='u%2F4''2'",
+        "LearnerProgress(3)/learner/fullcount.Learner/progress/fullcount.LearnerProgressRow(3)/learner",
     ],
 )
 def test_an_entity_is_found_by_each_of_its_names(client: TestClient, path: str) -> None:
@@ -74,6 +77,8 @@ def test_an_entity_is_found_by_each_of_its_names(client: TestClient, path: str) 
     ("path", "status", "code"),
     [
         ("Learners(learner_key='nobody')", 404, "query.unknown_entity"),
+        ("Learners(3)/fullcount.Learner(3)", 404, "query.unknown_path"),
+        ("Learners/fullcount.Learner(9)", 404, "query.unknown_entity"),
         ("Learners(learner_key=3)", 400, "query.type"),
         ("Learners(status='active')", 400, "query.syntax"),
         ("Learners(@id)?@id='x'", 400, "query.type"),
