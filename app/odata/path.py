@@ -14,6 +14,7 @@ from app.base.errors import BadOption, BadSyntax, NotSupported, UnknownPath
 from app.catalog.fields import Dataset, Field, Navigation, Type
 from app.odata.feed import NAMESPACE, Feed, suggest
 from app.odata.keys import Key, read_key, read_key_segments, split_segment
+from app.query.request import TYPE_ENDING
 
 NOT_OFFERED = frozenset({"$each", "$crossjoin", "$it", "$root"})
 FILTER = "$filter("
@@ -228,8 +229,11 @@ def step_into_property(address: Address, segment: str) -> Address:
         return replace(address, kind=Kind.VALUE)
     if segment == "$count" and kind is Type.TEXTS:
         return replace(address, kind=Kind.COUNT)
-    if kind is Type.OPEN and not address.member and not segment.startswith("$"):
-        return replace(address, member=segment)
+    if kind is Type.OPEN and not address.member:
+        if segment == f"{NAMESPACE}.Attributes":
+            return address  # A cast to the type it has.
+        if not segment.startswith(("$", "@")) and not segment.endswith(TYPE_ENDING):
+            return replace(address, member=segment)
     raise beyond(address, segment)
 
 

@@ -237,6 +237,12 @@ def test_a_member_of_an_open_object_is_a_property(client: TestClient) -> None:
     assert client.get("Learners(1)/attributes/level/$value").text == "3"
     assert client.get("Learners(1)/attributes/nothing").status_code == 204
     assert client.get("Learners(2)/attributes/grade").status_code == 204
+    cast = "Learners(1)/attributes/fullcount.Attributes"
+    assert told(client, cast)["level"] == 3
+    assert told(client, f"{cast}/grade")["value"] == "A"
+    for annotation in ("@odata.type", "grade@odata.type", "@fullcount.verdict"):
+        path = f"Learners(1)/attributes/{annotation}"
+        assert refused(client, path, 404) == "query.unknown_path"
 
 
 def test_members_of_an_open_object_can_be_selected(client: TestClient) -> None:
