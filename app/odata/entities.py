@@ -22,7 +22,7 @@ from app.odata.asking import (
 from app.odata.options import Options, read_moment, read_revision
 from app.odata.path import Address, Kind
 from app.odata.rows import ID, dress_count, dress_rows, dress_value
-from app.odata.selection import Selection
+from app.odata.selection import Selection, select_members
 from app.odata.writer import (
     entity_context,
     property_context,
@@ -98,8 +98,9 @@ def read_property(asker: Asker, address: Address) -> Reading:
     """One property, as JSON, bare, or counted; 204 when it is null (Protocol 4.01, 11.2.4)."""
     if address.field is None:
         raise UnknownEntity("there is no property at this address")
-    name = address.field.name
-    column = name
+    column = name = address.field.name
+    select = asker.query.system.get("select")
+    selection = Selection() if select is None else select_members(select, name)
     if address.is_list:
         # A count is that of all members that meet the conditions.
         choosing = LIST_TEXTS if address.kind is Kind.COUNT else LIST_OPTIONS
@@ -108,9 +109,11 @@ def read_property(asker: Asker, address: Address) -> Reading:
     row, answer = fetch_row(asker, address, way=address.way, select=key_and_value)
     if row is None:
         raise UnknownEntity(f"there is no such entity of {address.dataset.name}")
-    dress = asker.dress(address.dataset, Selection())
+    dress = asker.dress(address.dataset, selection)
     told = dress_value(address.field, row[name], dress) | dress_count(name, row, dress)
     value, path = told.pop(name, None), name
+    if selection.names:
+        path += f"({','.join(selection.names)})"
     if address.member:
         members, path = value or {}, f"{name}/{address.member}"
         value = members.get(address.member)

@@ -70,6 +70,12 @@ class Address:
         """Does it lead to a list, or to the count of one?"""
         return self.field is not None and self.field.type is Type.TEXTS
 
+    @property
+    def is_object(self) -> bool:
+        """Does it lead to an open object, as a whole?"""
+        found = self.field
+        return found is not None and found.type is Type.OPEN and not self.member
+
 
 @dataclass(frozen=True, slots=True)
 class _Walker:

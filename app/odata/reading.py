@@ -82,6 +82,8 @@ def read_address(asker: Asker, address: Address) -> Reading:
     Raises: every error of the planner, of the pages and of the options
     """
     allowed = LIST_OPTIONS if address.is_list else ALLOWED[address.kind]
+    if address.is_object:
+        allowed = ("select",)
     refuse_options(asker.query, allowed, address.kind.spoken)
     if address.kind is Kind.ALL:
         return read_everything(asker)

@@ -183,6 +183,19 @@ def _member_of(item: Item, place: _Place) -> tuple[str, ...]:
     return ()
 
 
+def select_members(text: str, name: str) -> Selection:
+    """What `$select` asks of an open object of this name, where that stands alone.
+
+    Raises: BadSyntax, BadOption, TooComplex, NotSupported
+    Source: OData URL Conventions 4.01, 5.1.3
+    """
+    items = parse_select(text)
+    if any(len(item.path) > 1 or item.options or item.parameters for item in items):
+        raise NotSupported(f"$select takes members of {name} alone", target="$select")
+    names = tuple(dict.fromkeys(item.path[0] for item in items))
+    return Selection(names=names, members={} if "*" in names else {name: names})
+
+
 # $expand
 
 

@@ -252,6 +252,28 @@ def test_members_of_an_open_object_can_be_selected(client: TestClient) -> None:
         assert body["@odata.context"].endswith("#Learners(learner_id,attributes/grade)/$entity")
 
 
+def test_members_of_an_open_object_can_be_selected_where_it_stands_alone(
+    client: TestClient,
+) -> None:
+    """URL Conventions 4.01, 5.1.3; Protocol 4.01, 10.12."""
+    path = "Learners(1)/attributes"
+    for select, members in (
+        ("grade", {"grade": "A"}),
+        ("grade,nothing", {"grade": "A"}),
+        ("level,grade", {"grade": "A", "level": 3}),
+        ("*", {"grade": "A", "level": 3}),
+    ):
+        body = told(client, f"{path}?$select={select}")
+        assert {name: body[name] for name in body if name[0] != "@"} == members
+        assert body["@odata.context"] == f"{ROOT}/$metadata#{path}({select})"
+    behind = told(client, "LearnerProgress(1)/learner/attributes?$select=grade")
+    assert behind["grade"] == "A"
+    assert refused(client, f"{path}?$select=grade/x", 501) == "query.not_supported"
+    assert refused(client, f"{path}?$select=", 400) == "query.syntax"
+    for other in (f"{path}/grade?$select=x", "Learners(1)/learner_key?$select=x"):
+        assert refused(client, other, 400) == "query.option"
+
+
 @pytest.mark.parametrize(
     "select",
     [
