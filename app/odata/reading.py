@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from app.base.errors import BadOption, BadToken, TooComplex
+from app.base.errors import BadOption, BadToken, NotSupported, TooComplex
 from app.catalog.fields import Dataset
 from app.odata.apply import (
     begin_with,
@@ -74,6 +74,8 @@ ALLOWED: dict[Kind, Iterable[str]] = {
     Kind.VALUE: (),
     Kind.ALL: ("skiptoken",),
 }
+# Asked of all entities they mean something, which is not built (URL Conventions 4.01, 4.15).
+ALL_OPTIONS = frozenset(SYSTEM) - {"skiptoken"}
 
 
 def read_address(asker: Asker, address: Address) -> Reading:
@@ -81,12 +83,12 @@ def read_address(asker: Asker, address: Address) -> Reading:
 
     Raises: every error of the planner, of the pages and of the options
     """
+    if address.kind is Kind.ALL:
+        return read_everything(asker)
     allowed = LIST_OPTIONS if address.is_list else ALLOWED[address.kind]
     if address.is_object:
         allowed = ("select",)
     refuse_options(asker.query, allowed, address.kind.spoken)
-    if address.kind is Kind.ALL:
-        return read_everything(asker)
     if address.field is not None:
         return read_property(asker, address)
     if address.kind is Kind.REFERENCE:
@@ -316,11 +318,17 @@ def table_reading(asker: Asker, plan: Plan, answer: Answer, following: str | Non
 
 
 def read_everything(asker: Asker) -> Reading:
-    """A page of all entities of all sets, set by set (URL Conventions 4.01, 4.15).
+    """A page of all entities of all sets and of all singletons, one after the other.
 
     The token of a page names the set it begins in.
+
+    Raises: NotSupported, for options that the standard knows there
+    Source: OData URL Conventions 4.01, 4.15
     """
-    sets = [one for one in asker.feed.datasets if not one.singleton]
+    for option in sorted(ALL_OPTIONS & asker.query.system.keys()):
+        raise NotSupported(f"${option} behind $all is not supported", target=f"${option}")
+    refuse_options(asker.query, ALLOWED[Kind.ALL], Kind.ALL.spoken)
+    sets = asker.feed.datasets
     name, _, token = asker.query.system.get("skiptoken", "").partition("!")
     names = [one.name for one in sets]
     if name and name not in names:

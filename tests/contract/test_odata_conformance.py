@@ -406,7 +406,7 @@ def test_the_verdict_travels_in_headers_and_body(client: TestClient) -> None:
         ("$entity", 400, "query.option"),
         ("$entity?$id=https://elsewhere.example/Learners(1)", 400, "query.option"),
         ("$all?$skiptoken=Nonsense!x", 400, "query.token"),
-        ("$all?$filter=true", 400, "query.option"),
+        ("$all?$filter=true", 501, "query.not_supported"),
         ("$async/nonsense", 400, "query.token"),
         ("Learners(@id)", 400, "query.syntax"),
         ("Learners(1)/attributes/$value", 404, "query.unknown_path"),

@@ -467,10 +467,22 @@ def test_all_entities_can_be_walked(client: TestClient) -> None:
         for one in told(client, "")["value"]
         if one["kind"] == "EntitySet"
     }
+    alone = told(client, "Freshness")["verdict"]
+    singles = [row for row in found if row["@odata.context"] == f"{ROOT}/$metadata#Freshness"]
+    assert [row["verdict"] for row in singles] == [alone]
+    found = [row for row in found if row not in singles]
     assert len(found) == sum(per_set.values())
     types = {row["@odata.context"]: row["@odata.type"] for row in found}
     assert types[f"{ROOT}/$metadata#Teams/$entity"] == "#fullcount.Team"
     assert len(types) == sum(count > 0 for count in per_set.values())
+
+
+def test_options_of_all_entities_are_refused_by_name(client: TestClient) -> None:
+    for option in ("$top=1", "$filter=true", "$count=true", "$search=a"):
+        error = told(client, f"$all?{option}", 501)["error"]
+        assert (error["code"], error["target"]) == ("query.not_supported", option.partition("=")[0])
+    assert refused(client, "$all?$skiptoken=Nowhere!x", 400) == "query.token"
+    assert refused(client, "$all?$schemaversion=0", 404) == "query.unknown_path"
 
 
 def test_what_changed_in_the_sets_is_a_set(client: TestClient) -> None:
