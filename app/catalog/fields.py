@@ -120,6 +120,7 @@ class Field:
     unit: `percent`, `s`, `days`, `points`, `ratio` ...
     scope: what a key needs beyond `read` to see it
     joins: the joins its `sql` reads
+    streams: streams it rests on besides those of its row and of its joins
     told: its type, as a member beside it tells it in an answer; empty where readers know it
     dates: of an open object, the members that are told as dates
     """
@@ -138,6 +139,7 @@ class Field:
     scope: str | None = None
     max_length: int | None = None
     joins: tuple[str, ...] = ()
+    streams: tuple[str, ...] = ()
     told: str = ""
     dates: tuple[str, ...] = ()
 

@@ -67,7 +67,7 @@ def _streams_of_expansion(
 ) -> set[str]:
     """Several rows below one without a module type may be of any; others are of its type."""
     dataset = expansion.dataset
-    streams = set(dataset.streams)
+    streams = set(dataset.streams) | _streams_leading(outer, expansion.navigation)
     own_type = dataset.module_type_field
     if own_type and expansion.navigation.many and not outer.module_type_field:
         streams |= _types_of(expansion.where, own_type, MODULE_TYPE_NAMES)
@@ -88,7 +88,14 @@ def _types_of(where: Expr | None, name: str, universe: tuple[str, ...]) -> set[s
 
 def _streams_of_field(dataset: Dataset, field: Field) -> set[str]:
     named = {field.via, *field.joins}
-    return {s for join in dataset.joins if join.name in named for s in join.streams}
+    joined = (s for join in dataset.joins if join.name in named for s in join.streams)
+    return {*field.streams, *joined}
+
+
+def _streams_leading(dataset: Dataset, navigation: Navigation) -> set[str]:
+    """The streams that say where a navigation leads to."""
+    fields = (dataset.field(own) for own, _ in navigation.pairs)
+    return {s for f in fields if f is not None for s in _streams_of_field(dataset, f)}
 
 
 def _streams_of_expr(
@@ -104,20 +111,28 @@ def _streams_of_expr(
     starts |= {part.name: part.dataset for part in parts if isinstance(part, Rows)}
     streams: set[str] = set()
     for part in parts:
-        if isinstance(part, Column):
-            target = _target_of(starts[part.of], part.path, datasets)
-            streams |= set(target.streams) | _streams_of_field(target, part.field)
-        elif isinstance(part, Rows):
-            streams |= _streams_of_rows(part, starts[part.of])
+        if isinstance(part, Column | Rows):
+            target, leading = _follow(starts[part.of], part.path, datasets)
+            streams |= leading
+            if isinstance(part, Column):
+                streams |= _streams_of_field(target, part.field)
+            else:
+                streams |= _streams_of_rows(part, target)
     return streams
 
 
-def _target_of(dataset: Dataset, path: tuple[str, ...], datasets: tuple[Dataset, ...]) -> Dataset:
+def _follow(
+    dataset: Dataset, path: tuple[str, ...], datasets: tuple[Dataset, ...]
+) -> tuple[Dataset, set[str]]:
+    """The dataset at the end of a path, and the streams of all rows on the way."""
+    streams = set(dataset.streams)
     for name in path:
         navigation = dataset.navigation(name)
         if navigation is not None:
+            streams |= _streams_leading(dataset, navigation)
             dataset = dataset_named(navigation.target, datasets)
-    return dataset
+            streams |= set(dataset.streams)
+    return dataset, streams
 
 
 def _streams_of_rows(rows: Rows, outer: Dataset) -> set[str]:
@@ -126,8 +141,8 @@ def _streams_of_rows(rows: Rows, outer: Dataset) -> set[str]:
     """
     dataset = rows.dataset
     if isinstance(rows.step, Field):
-        return set(dataset.streams) | _streams_of_field(dataset, rows.step)
-    streams = set(dataset.streams)
+        return _streams_of_field(dataset, rows.step)
+    streams = set(dataset.streams) | _streams_leading(outer, rows.step)
     if dataset.module_type_field and not (outer.module_type_field and rows.step.pairs):
         implied = _implied_values(rows.where, dataset.module_type_field, rows.name)
         streams |= set(MODULE_TYPE_NAMES) if implied is None else implied & set(MODULE_TYPE_NAMES)

@@ -19,7 +19,7 @@ TEN = timedelta(minutes=10)
 @pytest.fixture
 def world(store: Store, settings: Settings) -> Iterator[World]:
     for world in open_world(store, settings, begins=START):
-        world.system("hub", "assignments")
+        world.system("hub", "assignments", "catalog")
         yield world
 
 

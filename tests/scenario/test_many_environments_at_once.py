@@ -36,7 +36,7 @@ def world(store: Store, settings: Settings) -> Iterator[World]:
     """Each environment has a source of quests whose learners and modules have the same keys."""
     for world in open_world(store, settings, begins=START):
         for name in NAMES:
-            world.system("lms", "quest", "assignments", environment=name)
+            world.system("lms", "quest", "assignments", "catalog", environment=name)
         yield world
 
 

@@ -66,6 +66,7 @@ ATTEMPTS = Dataset(
             "What kind of module it is; null when nobody has said.",
             enumeration=MODULE_TYPE,
             via="progress",
+            streams=("catalog",),
         ),
         count("attempt", "Attempt", "1 for the first attempt."),
         moment("submitted_at", "Submitted at", "When it was handed in."),

@@ -74,6 +74,7 @@ _MODULE_TYPE = Field(
     "What kind of module it is: the catalog's word, or the events' own while the catalog does not"
     " know the module. Null when neither has said.",
     enumeration=MODULE_TYPE,
+    streams=("catalog",),
 )
 _SERIES_KEY = Field(
     "series_key",

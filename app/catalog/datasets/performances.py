@@ -72,6 +72,7 @@ _MODULE = (
         "What kind of module it is.",
         column="module_type",
         enumeration=MODULE_TYPE,
+        streams=("catalog",),
     ),
 )
 _SERIES = (

@@ -55,6 +55,7 @@ MODULE_TYPE_VIA = Field(
     "What kind of module it is; null when nobody has said.",
     enumeration=MODULE_TYPE,
     via="progress",
+    streams=("catalog",),
 )
 TO_LEARNER = Navigation("learner", "Learners", (("learner_key", "learner_key"),), "The learner.")
 TO_MODULE = Navigation("module", "Modules", (("module_key", "module_key"),), "The module.")

@@ -200,7 +200,11 @@ def test_the_answer_tells_how_fresh_it_is(store: Store, environment_id: int) -> 
     answer = ask(
         store, replace(PROGRESS, where="module_type eq 'quest'"), environment_id=environment_id
     )
-    assert {stream.stream for stream in answer.freshness.streams} == {"quest", "assignments"}
+    assert {stream.stream for stream in answer.freshness.streams} == {
+        "quest",
+        "assignments",
+        "catalog",
+    }
     assert answer.freshness.verdict.state == "unknown"
     assert answer.freshness.evaluated_at == NOON
 

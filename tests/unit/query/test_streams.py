@@ -1,5 +1,7 @@
 """Which streams a question touches: narrowed only where a condition truly restricts it."""
 
+from dataclasses import replace
+
 import pytest
 
 from app.learning.modules import MODULE_TYPE_NAMES, STREAM_NAMES
@@ -17,6 +19,11 @@ def streams_of(request: Request) -> set[str]:
 
 def streams_where(condition: str) -> set[str]:
     return streams_of(Request("LearnerProgress", select=("status",), where=condition)) - OWN
+
+
+def streams_leading(dataset: str, condition: str) -> set[str]:
+    """The streams of a condition besides those of the module types."""
+    return streams_of(Request(dataset, select=("changed_at",), where=condition)) - ALL
 
 
 @pytest.mark.parametrize(
@@ -43,7 +50,64 @@ def streams_where(condition: str) -> set[str]:
     ],
 )
 def test_a_condition_narrows_only_where_it_restricts(condition: str, expected: set[str]) -> None:
-    assert streams_where(condition) == expected
+    assert streams_where(condition) - {"catalog"} == expected
+    # What type a module is of is the catalog's word.
+    assert ("catalog" in streams_where(condition)) is ("module_type" in condition)
+
+
+@pytest.mark.parametrize(
+    "dataset",
+    [
+        "LearnerProgress",
+        "Assignments",
+        "ProgressHistory",
+        "Attempts",
+        "PartProgress",
+        "SignOffs",
+        "Points",
+        "Activity",
+    ],
+)
+def test_the_type_of_a_module_rests_on_the_catalog(dataset: str) -> None:
+    by_type = Request(dataset, group=("module_type",), aggregates=(Aggregate("n", "count"),))
+    for read in (
+        Request(dataset, select=("module_type",)),
+        Request(dataset, select=("changed_at",), order_text="module_type"),
+        by_type,
+    ):
+        assert "catalog" in streams_of(read)
+    plain = streams_of(Request(dataset, select=("changed_at",)))
+    assert "catalog" not in plain
+    narrowed = streams_of(replace(by_type, where="module_type eq 'quest'"))
+    assert narrowed == plain - ALL | {"quest", "catalog"}
+
+
+def test_the_type_that_events_state_rests_on_them_alone() -> None:
+    for dataset in ("SessionAttendance", "Feedback"):
+        assert streams_of(Request(dataset, where="module_type eq 'ilt'")) == {"ilt"}
+
+
+@pytest.mark.parametrize(
+    ("dataset", "condition", "expected"),
+    [
+        ("LearnerProgress", "lag/stream eq 'quest'", {"assignments", "catalog"}),
+        ("Points", "assignment/status eq 'completed'", {"assignments"}),
+        ("Points", "assignment/module_type eq 'quest'", {"assignments", "catalog"}),
+        ("Points", "assignment/learner/status eq 'active'", {"assignments", "people"}),
+        ("SessionAttendance", "session/instructor/status eq 'active'", {"catalog", "people"}),
+    ],
+)
+def test_every_row_on_the_way_to_a_value_counts(
+    dataset: str, condition: str, expected: set[str]
+) -> None:
+    assert streams_leading(dataset, condition) == expected
+
+
+def test_rows_behind_another_row_are_of_any_type() -> None:
+    own = "module_type eq 'quest' and attempts_made/any()"
+    assert streams_where(own) == {"quest", "catalog"}
+    others = "module_type eq 'quest' and learner/progress/any(p:p/status eq 'failed')"
+    assert streams_where(others) == ALL | {"catalog", "people"}
 
 
 @pytest.mark.parametrize(
@@ -71,7 +135,7 @@ def test_a_condition_narrows_only_where_it_restricts(condition: str, expected: s
             Request(
                 "LearnerProgress",
                 select=("status",),
-                expand=(Expand("attempts_made", where="$it/team_key eq 't'"),),
+                expand=(Expand("attempts_made", select=("score",), where="$it/team_key eq 't'"),),
             ),
             {"people"},
         ),
