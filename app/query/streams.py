@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from app.catalog.fields import Dataset, Field, Navigation
 from app.catalog.index import dataset_named
-from app.learning.modules import MODULE_TYPE_NAMES, STREAM_NAMES
+from app.learning.modules import FAMILY_STREAMS, MODULE_TYPE_NAMES, STREAM_NAMES
 from app.query.expr import Among, Both, Column, Compare, Expr, Literal, Rows, parts_of
 
 
@@ -66,10 +66,11 @@ def _streams_of_expansion(
     expansion: Expansion, outer: Dataset, datasets: tuple[Dataset, ...]
 ) -> set[str]:
     """Several rows below one without a module type may be of any; others are of its type."""
-    dataset = expansion.dataset
-    streams = set(dataset.streams) | _streams_leading(outer, expansion.navigation)
+    dataset, navigation = expansion.dataset, expansion.navigation
+    streams = set(dataset.streams) if navigation.many else _streams_of_one(dataset)
+    streams |= _streams_leading(outer, navigation)
     own_type = dataset.module_type_field
-    if own_type and expansion.navigation.many and not outer.module_type_field:
+    if own_type and navigation.many and not outer.module_type_field:
         streams |= _types_of(expansion.where, own_type, MODULE_TYPE_NAMES)
     for field in expansion.fields:
         streams |= _streams_of_field(dataset, field)
@@ -98,6 +99,11 @@ def _streams_leading(dataset: Dataset, navigation: Navigation) -> set[str]:
     return {s for f in fields if f is not None for s in _streams_of_field(dataset, f)}
 
 
+def _streams_of_one(dataset: Dataset) -> set[str]:
+    """The streams of a row that another leads to: that one tells its module type."""
+    return set(dataset.streams) & set(FAMILY_STREAMS)
+
+
 def _streams_of_expr(
     expr: Expr | None,
     dataset: Dataset,
@@ -124,14 +130,14 @@ def _streams_of_expr(
 def _follow(
     dataset: Dataset, path: tuple[str, ...], datasets: tuple[Dataset, ...]
 ) -> tuple[Dataset, set[str]]:
-    """The dataset at the end of a path, and the streams of all rows on the way."""
-    streams = set(dataset.streams)
+    """The dataset at the end of a path, and the streams of the rows that it leads to."""
+    streams: set[str] = set()
     for name in path:
         navigation = dataset.navigation(name)
         if navigation is not None:
             streams |= _streams_leading(dataset, navigation)
             dataset = dataset_named(navigation.target, datasets)
-            streams |= set(dataset.streams)
+            streams |= _streams_of_one(dataset)
     return dataset, streams
 
 

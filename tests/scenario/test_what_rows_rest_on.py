@@ -123,3 +123,35 @@ def test_a_module_that_the_catalog_withholds_shows_where_its_type_is_read(lms: S
     assert {said for said, _ in verdicts(lms, OF_A_TYPE).values()} == {"complete"}
     (row,) = lms.caller.post("/v1/query", json=by_type).json()["rows"]
     assert (row["module_type"], row["completion_rate"]) == ("quest", 1 / 3)
+
+
+OF_SESSIONS = (
+    "/odata/v4/Sessions?$select=session_key,enrolled_count",
+    "/odata/v4/Sessions/$count",
+    "/odata/v4/Modules?$select=module_key&$expand=sessions($select=session_key)",
+    "/odata/v4/Modules?$select=module_key&$filter=sessions/any(s:s/enrolled_count gt 1)",
+    "/odata/v4/SessionAttendance?$filter=module_type eq 'ilt' and session/enrolled_count gt 1",
+    "/v1/reports/ilt_capacity",
+)
+OF_THEIR_TIMES = (
+    "/odata/v4/SessionAttendance?$filter=module_type eq 'ilt'&$expand=session($select=starts_at)",
+    "/v1/reports/ilt_attendance?module_type=ilt&inactive=yes",
+)
+
+
+def test_who_is_enrolled_by_an_event_of_any_type_shows_in_the_seats_of_a_session(
+    lms: System,
+) -> None:
+    session = {"module": "m3", "session": "s1"}
+    times = {"starts_at": "2025-06-01T10:00:00Z", "ends_at": "2025-06-01T11:00:00Z"}
+    tell(lms, "catalog", "session.scheduled", **session, **times, capacity=5)
+    tell(lms, "ilt", "session.enrolled", learner="u1", module_type="ilt", **session)
+    withhold(lms, "mission", "session.enrolled", learner="u2", module_type="mission", **session)
+    live_on(lms)
+    assert verdicts(lms, OF_SESSIONS) == dict.fromkeys(OF_SESSIONS, ("incomplete short", "mission"))
+    # When a session is held is the catalog's word, whoever takes part in it.
+    assert {said for said, _ in verdicts(lms, OF_THEIR_TIMES).values()} == {"complete"}
+    heal(lms)
+    assert {said for said, _ in verdicts(lms, OF_SESSIONS).values()} == {"complete"}
+    (row,) = get(lms, OF_SESSIONS[0]).response.json()["value"]
+    assert row["enrolled_count"] == 2

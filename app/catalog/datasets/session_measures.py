@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, FromClause, and_, func, or_, select
 
 from app.catalog.fields import Field, Frame, Measure, Role, Type
+from app.learning.modules import MODULE_TYPE_NAMES
 from app.store.tables import Enrolment
 from app.store.tables.columns import table_of
 
@@ -83,6 +84,7 @@ def _places(
         role=Role.MEASURE,
         nullable=False,
         sql=lambda frame: count_places(frame, condition),
+        streams=MODULE_TYPE_NAMES,
     )
 
 

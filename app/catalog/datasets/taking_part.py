@@ -24,15 +24,11 @@ from app.catalog.datasets.shared import (
 from app.catalog.datasets.work_measures import ATTENDANCE_MEASURES
 from app.catalog.enumerations import MODULE_TYPE
 from app.catalog.fields import Dataset, Field, Frame, Join, Navigation, Type
-from app.learning.modules import MODULE_TYPES
+from app.learning.modules import MODULE_TYPE_NAMES
 from app.store.moments import DaysLater
 from app.store.tables import Award, Certification, Enrolment, TrainingSession
 from app.store.tables.columns import UtcDateTime, table_of
 
-# Sessions are held of modules that wait for attendance, or for a coach.
-_SESSION_STREAMS = tuple(
-    entry.name for entry in MODULE_TYPES if entry.human_gate in {"attendance", "coach"}
-)
 _PRESENT = ("attended", "partial")
 
 
@@ -114,7 +110,8 @@ SESSIONS = Dataset(
     ),
     measures=SESSION_MEASURES,
     measured=SESSION_FACTS,
-    streams=("catalog", *_SESSION_STREAMS),
+    # Learners are enrolled by events of any module type, and that may name a session first.
+    streams=("catalog", *MODULE_TYPE_NAMES),
     where=not_deleted,
     fields=(
         key_number("session_id", "Session number", "Number of this session."),
@@ -130,10 +127,12 @@ SESSIONS = Dataset(
         replace(
             count("enrolled_count", "Enrolled", "Learners who are registered."),
             sql=_enrolled_count,
+            streams=MODULE_TYPE_NAMES,
         ),
         replace(
             count("attended_count", "Attended", "Learners who attended, or attended in part."),
             sql=_attended_count,
+            streams=MODULE_TYPE_NAMES,
         ),
         CHANGED_AT,
         REVISION,

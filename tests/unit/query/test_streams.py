@@ -103,6 +103,18 @@ def test_every_row_on_the_way_to_a_value_counts(
     assert streams_leading(dataset, condition) == expected
 
 
+def test_sessions_are_filled_by_events_of_any_type_and_held_by_the_catalogs_word() -> None:
+    for wanted in (("session_key",), ("enrolled_count",)):
+        assert streams_of(Request("Sessions", select=wanted)) == ALL | {"catalog"}
+    for condition, expected in (
+        ("session/starts_at ne null", {"ilt", "catalog"}),
+        ("session/attended_count gt 1", ALL | {"catalog"}),
+    ):
+        ilt = f"module_type eq 'ilt' and {condition}"
+        held = Request("SessionAttendance", select=("status",), where=ilt)
+        assert streams_of(held) == expected
+
+
 def test_rows_behind_another_row_are_of_any_type() -> None:
     own = "module_type eq 'quest' and attempts_made/any()"
     assert streams_where(own) == {"quest", "catalog"}
