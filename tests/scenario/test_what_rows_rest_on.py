@@ -155,3 +155,34 @@ def test_who_is_enrolled_by_an_event_of_any_type_shows_in_the_seats_of_a_session
     assert {said for said, _ in verdicts(lms, OF_SESSIONS).values()} == {"complete"}
     (row,) = get(lms, OF_SESSIONS[0]).response.json()["value"]
     assert row["enrolled_count"] == 2
+
+
+OF_AWARDS = (
+    "/odata/v4/CertificationAwards?$filter=module_type eq 'course'&$select=status",
+    "/odata/v4/CertificationAwards/$count?$filter=module_type eq 'course' and status eq 'valid'",
+    "/odata/v4/CertificationAwards?$apply=filter(module_type eq 'course')/groupby((status))",
+    "/odata/v4/Learners?$expand=awards($filter=module_type eq 'course';$select=status)",
+    "/odata/v4/Learners?$filter=awards/any(a:a/module_type eq 'course' and a/status eq 'valid')",
+    "/v1/reports/certification_status?inactive=yes",
+)
+
+
+@pytest.mark.parametrize(
+    ("stream", "stated"), [("external", {}), ("quest", {"module_type": "quest"})]
+)
+def test_a_revocation_of_another_type_shows_in_the_award_it_takes_back(
+    lms: System, stream: str, stated: dict[str, str]
+) -> None:
+    award = {"learner": "u1", "certification": "c1"}
+    tell(lms, "catalog", "certification.upserted", certification="c1", name="One")
+    tell(lms, "course", "certification.issued", **award, module_type="course")
+    lms.world.passes(minutes=1)
+    withhold(lms, stream, "certification.revoked", **award, **stated)
+    live_on(lms)
+    assert verdicts(lms, OF_AWARDS) == dict.fromkeys(OF_AWARDS, ("incomplete short", stream))
+    (row,) = get(lms, OF_AWARDS[0]).response.json()["value"]
+    assert row["status"] == "valid"
+    heal(lms)
+    assert {said for said, _ in verdicts(lms, OF_AWARDS).values()} == {"complete"}
+    (row,) = get(lms, "/odata/v4/CertificationAwards").response.json()["value"]
+    assert row["status"] == "revoked"

@@ -240,7 +240,8 @@ CERTIFICATION_AWARDS = Dataset(
         ),
         replace(_TO_LEARNER, partner="awards"),
     ),
-    module_type_field="module_type",
+    # What is told of one award may be of several types: a revocation need not state the award's.
+    streams=MODULE_TYPE_NAMES,
     where=not_deleted,
     fields=(
         key_number("award_id", "Award", "Number of this award."),

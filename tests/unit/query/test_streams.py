@@ -115,6 +115,18 @@ def test_sessions_are_filled_by_events_of_any_type_and_held_by_the_catalogs_word
         assert streams_of(held) == expected
 
 
+def test_an_award_is_told_of_by_events_of_any_type() -> None:
+    course = "module_type eq 'course'"
+    awards = streams_of(Request("CertificationAwards", select=("learner_key",), where=course))
+    assert awards == ALL
+    with_status = Request("CertificationAwards", select=("status",), where=course)
+    assert streams_of(with_status) == ALL | {"catalog"}
+    expand = (Expand("awards", select=("learner_key",), where=course),)
+    assert streams_of(Request("Learners", expand=expand)) == ALL | {"people"}
+    behind = "awards/any(a:a/module_type eq 'course')"
+    assert streams_of(Request("Learners", where=behind)) == ALL | {"people"}
+
+
 def test_rows_behind_another_row_are_of_any_type() -> None:
     own = "module_type eq 'quest' and attempts_made/any()"
     assert streams_where(own) == {"quest", "catalog"}
