@@ -127,7 +127,8 @@ def read_count_of(asker: Asker, address: Address, *, options: Options, where: st
     if options.delta:
         request = replace(request, select=selection.select, expand=selection.expand)
         return count_delta(asker, plan_question(asker, request), token=options.delta)
-    counted = ask(asker, request)
+    # Which rows there are is asked, and not what they hold: so only that is judged.
+    counted = ask(asker, replace(request, select=() if options.apply else address.dataset.key))
     return Reading(str(counted.total).encode(), counted.freshness, PLAIN_TEXT)
 
 

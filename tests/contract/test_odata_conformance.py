@@ -248,6 +248,14 @@ def test_aliases_stand_for_values(client: TestClient) -> None:
     )
 
 
+def test_a_count_is_judged_by_which_rows_there_are_alone(client: TestClient) -> None:
+    quests = client.get("LearnerProgress/$count?$filter=module_type eq 'quest'").headers
+    streams = {part.split(";")[0].strip() for part in quests["Data-Freshness-Streams"].split(",")}
+    assert streams == {"quest", "catalog", "assignments"}
+    shown = client.get("LearnerProgress?$filter=module_type eq 'quest'").headers
+    assert "people;" in shown["Data-Freshness-Streams"]
+
+
 def test_top_skip_and_count(client: TestClient) -> None:
     told = client.get("LearnerProgress?$top=2&$skip=3&$count=true&$select=assignment_id").json()
     assert told["@odata.count"] == 23
