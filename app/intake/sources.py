@@ -346,7 +346,7 @@ def _check_owed(streams: Sequence[str], contract: Contract) -> None:
                 f"there is no stream {stream[:40]!r}",
                 hint=f"Streams are {', '.join(STREAM_NAMES)}.",
             )
-    problems = find_contradictions(contract)
+    problems = find_contradictions(contract, now=now())
     if problems:
         told = f"{problems[0].path} {problems[0].message}"
         raise ContractInvalid(told, problems=problems)

@@ -1,7 +1,7 @@
 """The terms under which a source owes a stream, and when they contradict themselves. Pure."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from app.base.errors import Problem
 from app.learning.elements import is_boundary
@@ -12,6 +12,8 @@ ANCHORS = ("record", "outbox", "emitter")
 DEFAULT_BUCKET_S = 600
 
 _DAY_S = 86_400
+_FIRST = datetime(1970, 1, 1, tzinfo=UTC)
+_AHEAD = timedelta(days=1)
 _NIGHTLY_OBJECTIVE_S = 26 * 3600
 _LONGEST_S = 366 * _DAY_S
 _SHARDS = 256
@@ -32,7 +34,7 @@ class Contract:
     shards: the names under which parts of the stream are declared
     """
 
-    from_at: datetime = datetime(1970, 1, 1, tzinfo=UTC)
+    from_at: datetime = _FIRST
     bucket_s: int = DEFAULT_BUCKET_S
     close_delay_s: int = 120
     grace_s: int = 180
@@ -45,12 +47,17 @@ class Contract:
     shards: tuple[str, ...] = ("",)
 
 
-def find_contradictions(contract: Contract) -> list[Problem]:
+def find_contradictions(contract: Contract, *, now: datetime) -> list[Problem]:
     """Say what cannot be kept, or not at once; nothing when the contract is sound.
 
     Source: docs/completeness.md, "Contracts"
     """
-    return [*_check_seconds(contract), *_check_words(contract), *_check_objective(contract)]
+    return [
+        *_check_seconds(contract),
+        *_check_begin(contract, now=now),
+        *_check_words(contract),
+        *_check_objective(contract),
+    ]
 
 
 def is_anchor_enough(anchor: str, required: str) -> bool:
@@ -74,6 +81,13 @@ def _check_seconds(contract: Contract) -> list[Problem]:
         if not lowest <= getattr(contract, name) <= _LONGEST_S:
             problems.append(Problem(name, f"must be {lowest} to {_LONGEST_S} seconds"))
     return problems
+
+
+def _check_begin(contract: Contract, *, now: datetime) -> list[Problem]:
+    """No event is recorded before 1970 or later than a day ahead, so nothing is owed there."""
+    if _FIRST <= contract.from_at <= now + _AHEAD:
+        return []
+    return [Problem("from", "must lie between 1970 and 24 hours from now")]
 
 
 def _check_words(contract: Contract) -> list[Problem]:

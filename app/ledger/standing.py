@@ -19,6 +19,7 @@ from app.ledger.verdict import (
     holds_until,
     judge_stream,
     list_defects,
+    move_moment,
     roll_up,
     target_of,
 )
@@ -87,7 +88,7 @@ def stand_part(part: Part, *, now: datetime, end_at: datetime | None = None) -> 
         verdict=judge_stream(facts),
         source=part.source,
         complete_through=through,
-        settled_through=None if through is None else through - lateness,
+        settled_through=None if through is None else move_moment(through, -lateness),
         confirmed_through=part.confirmed_through,
         target_at=target_of(terms, end_at or now, now=now),
         declared=part.declared,

@@ -137,7 +137,7 @@ def set_contract(
         )
     before = found.contracts.get(stream)
     contract = replace(before or Contract(), **terms)
-    problems = find_contradictions(contract)
+    problems = find_contradictions(contract, now=now)
     if not problems:
         problems = _check_history(
             connection, environment_id, source=found, stream=stream, contract=contract

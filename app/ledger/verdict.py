@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_FIRST, _LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 _BEATS_MISSED = 3
 _STALL_S = 1800
 ANCHORS = ("emitter", "outbox", "record")
@@ -314,6 +315,14 @@ def _weight(verdict: Verdict) -> tuple[int, bool, int]:
 # Moments
 
 
+def move_moment(moment: datetime, span: timedelta) -> datetime:
+    """The moment so much later, or earlier; where the calendar ends, its first or last moment."""
+    try:
+        return moment + span
+    except OverflowError:
+        return _LAST if span > timedelta(0) else _FIRST
+
+
 def floor_bucket(moment: datetime, bucket_s: int) -> datetime:
     """The boundary of buckets at or before a moment."""
     return moment - timedelta(seconds=(moment - _EPOCH).total_seconds() % bucket_s)
@@ -321,7 +330,7 @@ def floor_bucket(moment: datetime, bucket_s: int) -> datetime:
 
 def boundary_after(moment: datetime, bucket_s: int) -> datetime:
     """The first boundary of buckets behind a moment."""
-    return floor_bucket(moment, bucket_s) + timedelta(seconds=bucket_s)
+    return move_moment(floor_bucket(moment, bucket_s), timedelta(seconds=bucket_s))
 
 
 def target_of(terms: Terms, end_at: datetime, *, now: datetime) -> datetime:
@@ -338,7 +347,7 @@ def target_of(terms: Terms, end_at: datetime, *, now: datetime) -> datetime:
 def last_boundary(terms: Terms) -> datetime:
     """The end of the last bucket that a sealed source owes, or the end of time."""
     if terms.ends_at is None:
-        return datetime.max.replace(tzinfo=UTC)
+        return _LAST
     floor = floor_bucket(terms.ends_at, terms.bucket_s)
     return floor if floor == terms.ends_at else boundary_after(terms.ends_at, terms.bucket_s)
 
@@ -374,14 +383,15 @@ def holds_until(facts: Facts) -> datetime:
         facts.anchored_through,
         facts.closed_through,
     )
-    turns = [boundary_after(at, terms.bucket_s) + objective for at in crossed if at is not None]
-    turns.append(floor_bucket(terms.from_at, terms.bucket_s) + objective)
-    turns.append((facts.heard_at or terms.from_at) + silence)
+    boundaries = [boundary_after(at, terms.bucket_s) for at in crossed if at is not None]
+    boundaries.append(floor_bucket(terms.from_at, terms.bucket_s))
+    turns = [move_moment(at, objective) for at in boundaries]
+    turns.append(move_moment(facts.heard_at or terms.from_at, silence))
     stalls = [facts.closed_moved_at, terms.from_at, facts.shrank_at, facts.repair_ended_at]
     stalls += [defect.detected_at for defect in facts.defects]
     if unmatched is not None:
         turns.append(unmatched.due_at)
         stalls.append(max(unmatched.due_at, unmatched.known_at))
-    turns += [at + stall for at in stalls if at is not None]
+    turns += [move_moment(at, stall) for at in stalls if at is not None]
     turns += [facts.repair_until] if facts.repair_until is not None else []
     return min((at for at in turns if at > facts.now), default=facts.now + stall)

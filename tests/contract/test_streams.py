@@ -9,9 +9,11 @@ from sqlalchemy import select
 
 from app.base.clock import now
 from app.base.config import Settings
+from app.learning.contracts import Contract
 from app.learning.modules import STREAM_NAMES
 from app.processing.drain import drain_all
-from app.store.engine import Store, snapshot
+from app.store.contracts import write_contracts
+from app.store.engine import Store, snapshot, transaction
 from app.store.tables import Audit, Bucket, StreamState
 from app.store.tables.columns import table_of
 from tests.builders import an_event
@@ -120,6 +122,8 @@ def test_a_contract_is_changed_removed_and_made_again_by_name(store: Store, acme
         ({"required_anchor": "hope"}, 422),
         ({"shards": []}, 422),
         ({"from": "2025-05-24T10:03:00Z"}, 422),
+        ({"from": "0001-01-01T00:00:00Z"}, 422),
+        ({"from": "9999-12-31T23:50:00Z"}, 422),
         ({"more": 1}, 422),
     ],
 )
@@ -128,6 +132,27 @@ def test_a_contract_that_cannot_be_kept_is_refused(
 ) -> None:
     assert acme.ask("PUT", "/v1/streams/legacy/quest", json=body).status_code == status
     assert acme.get("/v1/streams/legacy/quest").json()["contract"]["objective_s"] == 1200
+
+
+@pytest.mark.parametrize(
+    "edge", [datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, 23, 50, tzinfo=UTC)]
+)
+def test_a_contract_kept_from_before_at_the_edge_of_the_calendar_stops_no_question(
+    store: Store, acme: Caller, edge: datetime
+) -> None:
+    wrong = {"quest": Contract(from_at=edge)}
+    with transaction(store) as connection:
+        write_contracts(connection, acme.environment_id, 1, wrong)
+    told = {"spec": "fm/1", "source": "legacy", "stream": "quest", "anchor": "record"}
+    told |= {"from": wire(TEN), "to": wire(TEN + timedelta(minutes=10)), "alg": "count"}
+    assert acme.post("/v1/manifests", json={**told, "count": 0}).status_code == 200
+    for path in ("/v1/ingestion/lag", "/v1/streams", "/odata/v4/LearnerProgress?$top=1"):
+        assert acme.get(path).status_code == 200, path
+    path = "/v1/streams/legacy/quest"
+    refused = acme.ask("PUT", path, json={"objective_s": 3600})
+    assert refused.json()["problems"][0]["path"] == "from"
+    mended = acme.ask("PUT", path, json={"objective_s": 3600, "from": wire(TEN)})
+    assert mended.status_code == 200
 
 
 def test_only_an_administrator_changes_contracts(

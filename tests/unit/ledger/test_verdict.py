@@ -267,6 +267,23 @@ def test_a_verdict_holds_until_the_moment_it_says(
         assert moment >= until or judge_stream(replace(facts, now=moment)) == before, moment
 
 
+@pytest.mark.parametrize(
+    "edge", [datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, 23, 50, tzinfo=UTC)]
+)
+def test_a_moment_at_the_edge_of_the_calendar_has_a_verdict_as_any(edge: datetime) -> None:
+    terms = replace(TERMS, from_at=edge, lateness_s=86_400)
+    told = dict.fromkeys(("declared_through", "matched_through", "anchored_through"), edge)
+    for facts in (
+        some_facts(terms=terms),
+        some_facts(terms=terms, heard_at=None),
+        some_facts(closed_through=edge, closed_moved_at=edge, shrank_at=edge),
+        some_facts(**told),
+        some_facts(defects=(a_defect(from_at=edge, detected_at=edge),)),
+    ):
+        assert holds_until(facts) > facts.now
+        assert judge_stream(facts).state in State
+
+
 def test_without_any_new_evidence_complete_does_not_stand_for_long() -> None:
     facts, states = some_facts(), []
     for minute in range(0, 120, 5):
