@@ -11,7 +11,15 @@ from urllib.parse import urlsplit
 from sqlalchemy import Connection, func, select, update
 
 from app.base.clock import now
-from app.base.errors import BadName, ContractInvalid, KeyTooEarly, NameTaken, UnknownName
+from app.base.errors import (
+    BadName,
+    BodyInvalid,
+    ContractInvalid,
+    KeyTooEarly,
+    NameTaken,
+    Problem,
+    UnknownName,
+)
 from app.learning.contracts import DEFAULT_BUCKET_S, Contract, find_contradictions
 from app.learning.elements import moment_of_slot, spell_sum
 from app.learning.modules import STREAM_NAMES
@@ -27,7 +35,7 @@ from app.store.work import EPOCH
 KINDS = ("push", "pull", "file", "xapi")
 
 _SECRET_BYTES = 32
-_ROTATION_NOTICE = timedelta(hours=1)
+_ROTATION_NOTICE, _ROTATION_AHEAD = timedelta(hours=1), timedelta(days=366)
 _NAME_LENGTH = 200
 _ENDPOINT_LENGTH = 2000
 _FEED_COLUMNS = ("environment_id", "source_id", "endpoint", "next_at", "failure_count")
@@ -134,12 +142,16 @@ def rotate_key(
     The old key stays the one of all earlier buckets. The moment is moved up to a boundary of all
     its streams' buckets; when it is not told, it is an hour from now, so that both sides are ready.
 
-    Raises: UnknownName; KeyTooEarly when events recorded after that moment are here already
+    Raises: UnknownName; BodyInvalid when the moment is over a year ahead; KeyTooEarly when events
+        recorded after it are here already
     """
     source_id = _lock_source(connection, environment_id, source_key)
     contracts = read_contracts(connection, environment_id, source_id=source_id).values()
     step_s = lcm(DEFAULT_BUCKET_S, *(contract.bucket_s for contract in contracts))
     wanted = valid_from or now() + _ROTATION_NOTICE
+    if wanted > now() + _ROTATION_AHEAD:
+        words = f"must be at most {_ROTATION_AHEAD.days} days from now"
+        raise BodyInvalid(f"valid_from {words}", problems=[Problem("valid_from", words)])
     starts_at = moment_of_slot(-int(-wanted.timestamp() // step_s), step_s)
     keys = read_keys(connection, environment_id)[source_id]
     newest = newest_slot(connection, environment_id, source_id)

@@ -27,8 +27,10 @@ def parse_time(text: str) -> datetime:
         raise ValueError(TIME_HINT)
     try:
         return datetime.fromisoformat(text.upper()).astimezone(UTC)
-    except (ValueError, OverflowError):
+    except ValueError:
         raise ValueError(TIME_HINT) from None
+    except OverflowError:
+        raise ValueError("must lie in the years 1 to 9999 of UTC") from None
 
 
 def parse_date(text: str) -> date:

@@ -6,7 +6,6 @@ from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
 from fastapi import APIRouter, Query, Request
-from pydantic import AwareDatetime
 from starlette.responses import Response
 
 from app.base.clock import now
@@ -29,7 +28,15 @@ from app.ledger.receipts import Receipt, look_back, open_claim
 from app.ledger.rows import describe_assurance
 from app.ledger.watch import recount_environment
 from app.query.changes import count_changes
-from app.rest.schemas import ListAfter, ListLimit, WaiverBody, body_of, read_shape
+from app.rest.schemas import (
+    ListAfter,
+    ListLimit,
+    Moment,
+    Number,
+    WaiverBody,
+    body_of,
+    read_shape,
+)
 from app.store.alarms import list_open_alarms
 from app.store.engine import Store, snapshot, transaction
 from app.store.instance import signing_secret
@@ -41,9 +48,9 @@ StreamNames = Annotated[
 ]
 OneStream = Annotated[str, Query(max_length=40, description="Only this stream.")]
 SourceName = Annotated[str, Query(max_length=200, description="Only this source.")]
-Moment = Annotated[AwareDatetime | None, Query(description="RFC 3339, with offset.")]
+AskedMoment = Annotated[Moment | None, Query(description="RFC 3339, with offset.")]
 NoRevision = Annotated[str, Query(max_length=40, description="Refused: lag is judged now.")]
-AfterNumber = Annotated[int, Query(ge=0, description="Only items behind this one.")]
+AfterNumber = Annotated[Number, Query(description="Only items behind this one.")]
 
 
 Recount = Annotated[
@@ -58,7 +65,7 @@ def get_ingestion_lag(
     settings: Config,
     stream: StreamNames = "",
     source: SourceName = "",
-    at: Moment = None,
+    at: AskedMoment = None,
     as_of: NoRevision = "",
 ) -> Response:
     """How far each stream is and what may be said of it: per module type, and per source.
@@ -91,7 +98,7 @@ def get_buckets(
     store: OpenStore,
     stream: OneStream,
     source: SourceName,
-    since: Moment = None,
+    since: AskedMoment = None,
     state: Literal["all", "unmatched"] = "all",
     limit: ListLimit = 100,
 ) -> Response:
@@ -149,7 +156,7 @@ def get_defects(
 
 @router.get("/ingestion/defects/{defect_id}/missing")
 def get_missing(
-    defect_id: int,
+    defect_id: Number,
     caller: Reader,
     store: OpenStore,
     limit: ListLimit = MISSING_SHOWN,
@@ -179,7 +186,7 @@ def get_missing(
 
 @router.post("/ingestion/defects/{defect_id}/waive", openapi_extra=body_of("WaiverBody"))
 def post_waiver(
-    defect_id: int,
+    defect_id: Number,
     request: Request,
     caller: Operator,
     store: OpenStore,
@@ -206,7 +213,7 @@ def get_history(
     caller: Reader,
     store: OpenStore,
     stream: OneStream = "",
-    as_known_at: Moment = None,
+    as_known_at: AskedMoment = None,
     limit: ListLimit = 100,
     after: AfterNumber = 0,
 ) -> Response:

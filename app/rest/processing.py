@@ -24,14 +24,14 @@ from app.processing.dead import (
     waive_dead,
 )
 from app.processing.figures import read_figures
-from app.rest.schemas import DeadBody, ListLimit, WaiveBody, body_of, read_shape
+from app.rest.schemas import DeadBody, ListLimit, Number, WaiveBody, body_of, read_shape
 from app.store.audit import list_acts
 from app.store.engine import snapshot, transaction
 
 router = APIRouter(prefix="/v1", tags=["processing"])
 
 AfterEntity = Annotated[str, Query(max_length=4000, description="Only entities behind this one.")]
-AfterAct = Annotated[int | None, Query(ge=0, le=10**18, description="Only acts older than this.")]
+AfterAct = Annotated[Number | None, Query(description="Only acts older than this.")]
 
 
 @router.get("/processing")

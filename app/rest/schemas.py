@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import quote
 
@@ -43,12 +43,18 @@ ListLimit = Annotated[int, Query(ge=1, le=1000, description="At most this many i
 ListAfter = Annotated[str, Query(max_length=200, description="Only items behind this one.")]
 Words = Annotated[str, Field(max_length=200)]
 Count = Annotated[int, Field(ge=0, le=2**53 - 1, strict=True)]
+# What we number by, in paths and parameters: as many bits as the databases have for it.
+Number = Annotated[int, Field(ge=0, le=2**63 - 1)]
+_FIRST = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def _read_moment(value: Any) -> datetime:
     if not isinstance(value, str):
         raise ValueError(TIME_HINT)
-    return parse_time(value)
+    moment = parse_time(value)
+    if moment < _FIRST:
+        raise ValueError("must lie in 1970 or later")
+    return moment
 
 
 def _check_sum(text: str) -> str:
@@ -133,7 +139,7 @@ class KeyBody(Shape):
 
     scopes: list[Words] = Field(min_length=1, max_length=10)
     name: Words = ""
-    expires_at: AwareDatetime | None = None
+    expires_at: Moment | None = None
 
 
 class ContractBody(Shape):
@@ -187,8 +193,8 @@ class RebuildBody(Shape):
     stream: Words | None = None
     module: Words | None = None
     learner: Words | None = None
-    from_at: AwareDatetime | None = Field(default=None, alias="from")
-    to_at: AwareDatetime | None = Field(default=None, alias="to")
+    from_at: Moment | None = Field(default=None, alias="from")
+    to_at: Moment | None = Field(default=None, alias="to")
 
 
 class DeadBody(Shape):
