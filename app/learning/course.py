@@ -7,6 +7,7 @@ course that goes on from stored rows.
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
+from sys import float_info
 
 from app.learning.activities import ACTIVITY_TYPE, ActivityState, TimeSpent, activity_of
 from app.learning.attempts import (
@@ -29,6 +30,8 @@ from app.learning.parts import (
 from app.learning.standing import Standing, is_work, own_score
 
 POINTS_TYPE = "points.awarded"
+# Infinity is no number in JSON: one sum of it, and its row could not be read any more.
+_MOST_POINTS = float_info.max
 PROGRESS_TYPES = frozenset(
     {
         "progress.started",
@@ -204,7 +207,7 @@ class Course:
 
     def _take_points(self, fact: Fact) -> None:
         data, points = fact.data, float(fact.data["points"])
-        self.work.points += points
+        self.work.points = max(-_MOST_POINTS, min(self.work.points + points, _MOST_POINTS))
         self.work.entries.append(
             PointsState(fact.seq, points, fact.occurred_at, data.get("part"), data.get("reason"))
         )

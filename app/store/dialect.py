@@ -1,6 +1,5 @@
 """All that differs between SQLite and PostgreSQL: connections, time limits and bulk writes."""
 
-import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -31,8 +30,6 @@ from app.store.tables.columns import UtcDateTime
 WRITE_OPTION = "fullcount_write"
 FLEETING_OPTION = "fullcount_fleeting"
 READ_OPTION = "fullcount_read"
-DRIVER_ERRORS = (sqlite3.Error, psycopg.Error)
-BUSY_ERRORS = (sqlite3.OperationalError, psycopg.OperationalError)
 
 
 # Connections
@@ -123,38 +120,6 @@ def unlimit_time(connection: Connection, limit_s: float | None) -> None:
         raw: Any = connection.connection.dbapi_connection
         if raw is not None:
             raw.set_progress_handler(None, 0)
-
-
-def says_timeout(cause: Any) -> bool:
-    """Was the statement stopped by our time limit?"""
-    return str(cause) == "interrupted" or getattr(cause, "sqlstate", None) == "57014"
-
-
-def says_too_complex(cause: Any) -> bool:
-    """Is the statement nested deeper than the database reads?"""
-    words = str(cause)
-    return (
-        "parser stack overflow" in words
-        or "Expression tree is too large" in words
-        or getattr(cause, "sqlstate", None) == "54001"
-    )
-
-
-def says_out_of_range(cause: Any) -> bool:
-    """Did a value of the question leave the range of its type?"""
-    return str(getattr(cause, "sqlstate", None)).startswith("22") or (
-        str(cause) == "integer overflow"
-    )
-
-
-def says_full(cause: Any) -> bool:
-    """Is the disk full or read-only?"""
-    words = str(cause)
-    return (
-        "disk is full" in words
-        or "readonly database" in words
-        or getattr(cause, "sqlstate", None) in {"53100", "25006"}
-    )
 
 
 def is_of_one_process(connection: Connection) -> bool:

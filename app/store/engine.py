@@ -16,8 +16,6 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from app.base.errors import StoreBusy, StoreFull, TooComplex, TooExpensive, TypeMismatch
 from app.store.dialect import (
-    BUSY_ERRORS,
-    DRIVER_ERRORS,
     FLEETING_OPTION,
     READ_OPTION,
     WRITE_OPTION,
@@ -26,11 +24,15 @@ from app.store.dialect import (
     engine_arguments,
     limit_time,
     prepare_connection,
+    unlimit_time,
+)
+from app.store.faults import (
+    DRIVER_ERRORS,
+    says_busy,
     says_full,
     says_out_of_range,
     says_timeout,
     says_too_complex,
-    unlimit_time,
 )
 from app.store.guard import CROSSING_OPTION, check_statement
 
@@ -266,6 +268,6 @@ def _translate_error(error: Exception, cause: Any, limit_s: float | None) -> Exc
             "the disk is full or read-only; nothing of this request was stored",
             retry_after_s=_FULL_RETRY_S,
         )
-    if isinstance(cause, BUSY_ERRORS):
+    if says_busy(cause):
         return StoreBusy("the database cannot be reached or is locked", retry_after_s=5)
     return error

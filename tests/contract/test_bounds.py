@@ -206,3 +206,26 @@ def test_what_is_out_of_bounds_is_named(
     refused = acme.get(path) if body is None else acme.post(path, json=body)
     assert refused.status_code == (400 if body is None else 422)
     assert [problem["path"] for problem in refused.json()["problems"]] == [word]
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "$filter=cycle mul 9223372036854775807 gt 1",
+        "$apply=toppercent(50,score)",
+        "$orderby=points mul 10",
+        "$select=points",
+    ],
+)
+def test_the_greatest_numbers_of_events_are_answered(
+    acme: Caller, store: Store, settings: Settings, asked: str
+) -> None:
+    most = {"cycle": 2**62, "score": 1.7e308, "max_score": 1.7e308}
+    events = [an_event("g-0", **most)]
+    for number in (1, 2):
+        awarded = an_event(f"g-{number}", cycle=2**62, points=1.7e308)
+        events.append({**awarded, "type": "points.awarded"})
+    assert acme.post("/v1/events", json=events).json()["accepted"] == 3
+    drain_all(store, settings)
+    response = acme.get(f"/odata/v4/LearnerProgress?{quote(asked, safe='$=')}")
+    assert response.status_code == 200, response.text

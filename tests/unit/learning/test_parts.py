@@ -1,6 +1,8 @@
 """Parts, sign-offs and points of an assignment, in cases worked by hand."""
 
 from itertools import permutations
+from math import copysign
+from sys import float_info
 from typing import Any
 
 import pytest
@@ -109,6 +111,12 @@ def test_points_are_the_sum_of_what_was_awarded() -> None:
     assert folded.state.points == 4.0
     assert [(entry.seq, entry.points) for entry in folded.points] == [(1, 5.0), (3, -1.0)]
     assert fates(folded.settlements)[2] == 4
+
+
+@pytest.mark.parametrize("most", [1.7e308, -1.7e308])
+def test_a_sum_of_points_stays_a_number(most: float) -> None:
+    awarded = [work(number, "points.awarded", number, points=most) for number in (1, 2, 3)]
+    assert fold(*awarded).state.points == copysign(float_info.max, most)
 
 
 def test_a_reset_takes_parts_sign_offs_points_and_time_away() -> None:

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Connection, func, literal_column, select, text, update
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 
-from app.base.errors import AppError, StoreBusy, StoreFull, TooExpensive
+from app.base.errors import AppError, StoreBusy, StoreFull, TooExpensive, TypeMismatch
 from app.store.engine import (
     Store,
     close_store,
@@ -165,6 +165,19 @@ def test_a_database_that_another_process_writes_is_busy(store: Store) -> None:
         pass
     close_store(other)
     an_environment(store)
+
+
+def test_a_statement_that_fails_whenever_it_is_asked_is_not_busy(store: Store) -> None:
+    if store.dialect_name != "sqlite":
+        return
+    with pytest.raises(OperationalError, match="malformed JSON"), snapshot(store) as connection:
+        connection.execute(text("SELECT json('{')"), execution_options=CROSSING)
+    for function in (lambda: 2**64, lambda: 1 // 0):
+        with snapshot(store) as connection:
+            raw: Any = connection.connection.dbapi_connection
+            raw.create_function("fullcount_test", 0, function)
+        with pytest.raises(TypeMismatch), snapshot(store) as connection:
+            connection.execute(text("SELECT fullcount_test()"), execution_options=CROSSING)
 
 
 def test_a_database_whose_connections_are_all_in_use_is_busy(
