@@ -47,10 +47,6 @@ def authenticate_request(
 
     Raises: NotAuthenticated, TooManyFailures
     """
-    failures: FailureLimit | None = scope.get("state", {}).get("failed_authentications")
-    address = str((scope.get("client") or ("unknown",))[0])
-    if failures is not None:
-        failures.check_address(address)
     presented = presented_key(Headers(raw=scope["headers"]))
     if presented is None:
         raise NotAuthenticated("this needs an API key", hint=HOW_TO_SEND, headers=_challenge())
@@ -58,13 +54,21 @@ def authenticate_request(
         with glance(store) as connection:
             checked = check_key(connection, presented)
     except NotAuthenticated as error:
-        if failures is not None:
-            failures.note_failure(address)
+        # Only now: behind a proxy all callers have one address, and a key that opens is no guess.
+        _count_failure(scope)
         error.headers.update(_challenge())
         raise
     if checked.use_is_news:
         note(store, checked.principal)
     return checked.principal
+
+
+def _count_failure(scope: Mapping[str, Any]) -> None:
+    failures: FailureLimit | None = scope.get("state", {}).get("failed_authentications")
+    if failures is not None:
+        address = str((scope.get("client") or ("unknown",))[0])
+        failures.check_address(address)
+        failures.note_failure(address)
 
 
 def presented_key(headers: Headers) -> str | None:

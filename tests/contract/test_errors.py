@@ -87,6 +87,21 @@ def test_an_address_that_fails_too_often_waits(store: Store, settings: Settings)
     assert response.headers["retry-after"] == "60"
 
 
+def test_keys_that_are_good_pass_whoever_failed_at_their_address(
+    store: Store, settings: Settings
+) -> None:
+    site = open_site(store, settings.model_copy(update={"limit_failed_keys_per_min": 1}))
+    reader, stranger = site.caller("acme", "read"), site.stranger()
+    wrong = {"X-API-Key": "fc_wrong"}
+    for path in ("/v1/books", "/odata/v4/Freshness"):
+        for _ in range(3):
+            failed = stranger.get(path, headers=wrong)
+        assert failed.status_code == 429, path
+        assert reader.get(path).status_code == 200, path
+        # A client that waits for the challenge sends its key after this answer only.
+        assert stranger.get(path).headers["www-authenticate"], path
+
+
 @pytest.mark.parametrize(
     ("method", "path", "scope"),
     [
