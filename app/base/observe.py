@@ -6,7 +6,7 @@ A process logs once a door has called `configure_logs`; metrics are kept from it
 import re
 import sys
 import threading
-from collections.abc import Callable, Iterator, MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
@@ -54,19 +54,25 @@ def listening(hear: Callable[[Fact], None]) -> Iterator[None]:
             listeners.heard_by.remove(hear)
 
 
-def configure_logs(log_format: str) -> None:
-    """Let observations be written to standard error: `json` for machines, else for people."""
+def configure_logs(
+    log_format: str, *, level: str = "info", first: Sequence[structlog.typing.Processor] = ()
+) -> None:
+    """Let observations be written to standard error: `json` for machines, else for people.
+
+    first: may change a line or drop it, before it is written
+    """
     last: Any = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
     if log_format == "json":
         last = structlog.processors.JSONRenderer(ensure_ascii=True, default=str)
     structlog.configure(
         processors=[
+            *first,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             _write_moments,
             last,
         ],
-        wrapper_class=structlog.make_filtering_bound_logger("info"),
+        wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
         cache_logger_on_first_use=False,
     )

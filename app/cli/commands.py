@@ -53,6 +53,26 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(1)
 
 
+def _tell_version(is_asked: bool) -> None:
+    from importlib.metadata import version
+
+    if is_asked:
+        typer.echo(f"fullcount {version('fullcount')}")
+        raise typer.Exit
+
+
+@application.callback()
+def _fullcount(
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_tell_version, is_eager=True, help="Say the version, and leave."
+        ),
+    ] = False,
+) -> None:
+    pass
+
+
 # Doors that stay open
 
 

@@ -6,16 +6,15 @@ through the HTTP door.
 
 import signal
 import socket
-import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import httpx
 import orjson
@@ -30,6 +29,7 @@ from app.access.keys import issue_key
 from app.base.clock import now
 from app.base.config import Settings
 from app.base.errors import StoreBusy, TooMuchPending
+from app.base.observe import configure_logs
 from app.cli.evidence import HELD_BACK, Account, open_account, quick_contract, speak_live
 from app.cli.ingest import read_origin
 from app.cli.simulation.company import COMPANIES, SOURCES, Company, World, make_world
@@ -143,11 +143,21 @@ def _server_settings(application: FastAPI, port: int) -> uvicorn.Config:
 
 
 def _quiet_logs() -> None:
-    """Only warnings and worse: the terminal belongs to the greeting and the progress bar."""
-    structlog.configure(
-        wrapper_class=structlog.make_filtering_bound_logger("warning"),
-        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
-    )
+    """Only warnings and worse: the terminal belongs to the greeting and the progress bar.
+
+    What is held back is a defect in bucket after bucket; the first of a stream tells it.
+    """
+    known: set[tuple[int, int, str]] = set()
+
+    def drop_known(_logger: Any, _method: str, line: MutableMapping[str, Any]) -> Any:
+        if line["event"] == "defect_opened":
+            stream = (line["environment_id"], line["source_id"], line["stream"])
+            if stream in known:
+                raise structlog.DropEvent
+            known.add(stream)
+        return line
+
+    configure_logs("console", level="warning", first=[drop_known])
 
 
 def remove_database(path: Path) -> None:

@@ -115,6 +115,22 @@ def test_every_reference_of_the_document_leads_somewhere(site: Site) -> None:
     assert set(document["components"]["securitySchemes"]) == {"Bearer", "ApiKey", "Basic"}
 
 
+def test_a_report_can_be_tried_out_with_the_parameters_that_most_have(site: Site) -> None:
+    document = site.client.get("/openapi.json").json()
+    told = document["paths"]["/v1/reports/{name}"]["get"]["parameters"]
+    names = [one["name"] for one in told if one["in"] == "query"]
+    caller = site.caller("acme")
+    reports = caller.get("/v1/reports").json()["items"]
+    of_each = [{one["name"] for one in report["parameters"]} for report in reports]
+    most = {name for there in of_each for name in there if sum(name in o for o in of_each) > 9}
+    assert most <= set(names)
+    assert len(names) == len(set(names))
+    for one in told:
+        for word in one["schema"].get("enum", ()):
+            path = f"/v1/reports/completion_summary?{one['name']}={word}"
+            assert caller.get(path).json().get("code") in {None, "query.freshness_unmet"}, path
+
+
 def test_the_docs_need_nothing_but_this_server(site: Site) -> None:
     page = site.client.get("/docs")
     assert "http" not in page.text.replace("http-equiv", "")

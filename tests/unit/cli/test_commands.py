@@ -1,12 +1,14 @@
 """The operator's door: each command says what it did; exit codes are 0, 1 and 2."""
 
 import json
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from app.cli.commands import main
+from app.main import VERSION
 
 
 class Shell:
@@ -35,6 +37,12 @@ def shell(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("FULLCOUNT_DATABASE_URL", f"sqlite:///{tmp_path}/fullcount.db")
     return Shell(capsys)
+
+
+def test_the_version_is_that_of_the_package(shell: Shell) -> None:
+    assert shell.run("--version") == f"fullcount {version('fullcount')}\n"
+    assert version("fullcount") == VERSION
+    assert "Learning-progress analytics" in shell.run("--help")
 
 
 def test_a_database_is_migrated_once(shell: Shell) -> None:

@@ -2,14 +2,18 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from fastapi.testclient import TestClient
 
 from app.base.config import Settings
+from app.base.facts import DefectOpened, SweepRepaired
+from app.base.observe import observe
 from app.cli import demo
 from app.cli.demo import (
     DemoEnvironment,
@@ -42,6 +46,21 @@ def store(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store
 def _books(store: Store, environments: tuple[DemoEnvironment, ...]) -> list[Books]:
     with snapshot(store) as connection:
         return [read_books(connection, one.environment_id) for one in environments]
+
+
+def test_what_is_held_back_is_told_once_with_a_plain_moment(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    demo._quiet_logs()
+    for minute, stream in enumerate(("quest", "quest", "ilt", "quest")):
+        since = datetime(2025, 5, 23, 6, minute, tzinfo=UTC)
+        observe(DefectOpened(1, minute, 2, stream, "short", since, 6))
+    observe(SweepRepaired(1, 2))
+    lines = capfd.readouterr().err.splitlines()
+    structlog.reset_defaults()
+    assert ["quest" in line for line in lines] == [True, False, False]
+    assert "2025-05-23T06:00:00.000000Z" in lines[0]
+    assert "ilt" in lines[1]
 
 
 def test_environments_are_founded_once_and_keys_made_at_each_start(store: Store) -> None:
