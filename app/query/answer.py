@@ -15,7 +15,7 @@ from app.base.errors import FreshnessUnmet, RevisionGone, TooComplex, UnknownEnt
 from app.ledger.facts import Freshness, Lag, StreamLag, read_freshness, read_lag
 from app.ledger.receipts import sign_claim
 from app.ledger.verdict import PAST_REVISION, State, Verdict
-from app.query.claims import Claim, Told, hold_claims, note_claims
+from app.query.claims import NOTHING_TOLD, Claim, Told, hold_claims, note_claims
 from app.query.cursor import Cursor, digest_question, digest_walk, read_token, write_token
 from app.query.demand import check_demand
 from app.query.forms import form_of
@@ -272,12 +272,12 @@ class _Reading:
         if self.cursor is not None:
             return self.cursor.told
         if not self.is_past:
-            return ()
+            return NOTHING_TOLD
         page = rows_statement(self.shape, self.dialect_name, None)
         if not self._changed(page.tables):
-            return ()
+            return NOTHING_TOLD
         claim = Claim(Verdict(State.UNKNOWN, PAST_REVISION))
-        return ((claim, tuple(self.plan.shape.streams)),)
+        return Told(((claim, tuple(self.plan.shape.streams)),))
 
     def count(self) -> int:
         """All rows of the question, before top and skip."""
@@ -293,7 +293,7 @@ class _Reading:
         if edge is None:
             return None
         # SQLite gives moments as their text, which sorts as they do.
-        told = note_claims(self.freshness.streams)
+        told = note_claims(self.freshness)
         cursor = Cursor(edge, left, self.as_of, self.revision, told)
         secret = _secret_of(self.connection, self.plan)
         digest = _digest_walk(self.plan.shape, self.plan.environment_id)

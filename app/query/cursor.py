@@ -11,7 +11,7 @@ from app.base.clock import format_time
 from app.base.errors import BadToken
 from app.base.seals import sealer_of
 from app.learning.times import parse_time
-from app.query.claims import Told, pack_claims, unpack_claims
+from app.query.claims import NOTHING_TOLD, Told, pack_claims, unpack_claims
 from app.query.request import Request
 
 
@@ -23,14 +23,14 @@ class Cursor:
     left: how many rows `top` still allows; None without a top
     as_of: the moment the walk was begun for, so that all its pages ask the same
     revision: the revision that all its pages read
-    told: what its first page said of each stream
+    told: what its first page said of each stream, and through when
     """
 
     values: tuple[Any, ...]
     left: int | None
     as_of: datetime
     revision: int
-    told: Told = ()
+    told: Told = NOTHING_TOLD
 
 
 def write_token(cursor: Cursor, digest: str, *, secret: bytes) -> str:
@@ -61,7 +61,8 @@ def read_token(token: str, digest: str, *, secret: bytes) -> Cursor:
     """
     try:
         opened = sealer_of(secret, "pages").loads(token)
-        its_digest, values, left, as_of, revision, told = opened
+        its_digest, values, left, as_of, revision, packed = opened
+        told = unpack_claims(packed)
     except (BadSignature, ValueError, TypeError) as error:
         raise BadToken("this page token was not made here", hint="Start the walk anew.") from error
     if its_digest != digest:
@@ -70,7 +71,7 @@ def read_token(token: str, digest: str, *, secret: bytes) -> Cursor:
             hint="Follow nextLink as it is; change nothing in it.",
         )
     sorted_by = tuple(parse_time(v["t"]) if isinstance(v, dict) else v for v in values)
-    return Cursor(sorted_by, left, parse_time(as_of), revision, unpack_claims(told))
+    return Cursor(sorted_by, left, parse_time(as_of), revision, told)
 
 
 def digest_question(request: Request, environment_id: int) -> str:

@@ -20,7 +20,14 @@ from app.base.seals import sealer_of
 from app.catalog.fields import Dataset, Field, Type
 from app.ledger.facts import Freshness, read_freshness
 from app.query.answer import Answer, check_revision, environment_values
-from app.query.claims import Told, hold_claims, note_claims, pack_claims, unpack_claims
+from app.query.claims import (
+    NOTHING_TOLD,
+    Told,
+    hold_claims,
+    note_claims,
+    pack_claims,
+    unpack_claims,
+)
 from app.query.frames import AS_OF_BIND, AS_OF_DAY_BIND
 from app.query.past_pages import (
     AFTER_KEY_BIND,
@@ -73,13 +80,13 @@ class _Place:
     since: the revision that the caller has seen
     upto: the revision it is being brought to; None before the first page
     after: the last key compared
-    told: what the first page said of each stream
+    told: what the first page said of each stream, and through when
     """
 
     since: int
     upto: int | None = None
     after: Any = None
-    told: Told = ()
+    told: Told = NOTHING_TOLD
 
 
 def is_trackable(plan: Plan, dialect_name: str) -> bool:
@@ -222,7 +229,7 @@ class _Comparing:
         total = self._count_all() if self.plan.request.count else None
         upto = self.place.upto or 0
         freshness = hold_claims(self.freshness, self.place.told, revision=upto)
-        told = note_claims(freshness.streams)
+        told = note_claims(freshness)
         onward = replace(self.place, after=differing.upto, told=told)
         is_last = differing.is_last
         token = _write_token(self.connection, self.plan, _Place(upto) if is_last else onward)
@@ -352,7 +359,8 @@ def _read_token(connection: Connection, plan: Plan, token: str) -> _Place:
     secret = signing_secret(connection, plan.settings)
     try:
         opened = sealer_of(secret, "deltas").loads(token)
-        digest, since, upto, after, told = opened
+        digest, since, upto, after, packed = opened
+        told = unpack_claims(packed)
     except (BadSignature, ValueError, TypeError) as error:
         raise BadToken(
             "this delta token was not made here",
@@ -363,7 +371,7 @@ def _read_token(connection: Connection, plan: Plan, token: str) -> _Place:
             "this delta token belongs to another question",
             hint="Follow deltaLink as it is; change nothing in it.",
         )
-    return _Place(since, upto, after, unpack_claims(told))
+    return _Place(since, upto, after, told)
 
 
 def _digest(plan: Plan) -> str:

@@ -9,7 +9,7 @@ from app.base.config import Settings
 from app.base.facts import Fact, FrontierRegressed
 from app.base.observe import listening
 from app.store.engine import Store
-from tests.world import System, World, open_world
+from tests.world import System, World, open_world, read_told
 
 START = datetime(2025, 5, 24, 6, tzinfo=UTC)
 TEN = timedelta(minutes=10)
@@ -98,3 +98,49 @@ def test_lag_is_never_told_as_that_of_a_revision(world: World, legacy: System) -
         assert "/v1/completeness/history?as_known_at=" in refused.json()["hint"]
     when = world.now.isoformat().replace("+00:00", "Z")
     assert caller.get(f"/v1/completeness/history?as_known_at={when}").status_code == 200
+
+
+def test_a_later_page_is_judged_for_the_target_of_the_first(world: World, legacy: System) -> None:
+    """What came meanwhile is no part of the walk: no page claims what was recorded since."""
+    legacy.records("quest", *[world.now + timedelta(seconds=n) for n in range(4)])
+    live_on(world, buckets=4)
+    asked = "/odata/v4/complete/LearnerProgress?$filter=module_type eq 'quest'&$select=status"
+    paged = {"Prefer": "odata.maxpagesize=2,track-changes"}
+    caller, first = world.caller(), world.ask("quest", limit=2)
+    feed = caller.get(asked, headers=paged)
+    assert (first.said, read_told(feed).said) == ("complete", "complete")
+    since = caller.get(asked, headers={"Prefer": "track-changes"}).json()["@odata.deltaLink"]
+    legacy.records("quest", world.now)
+    live_on(world, buckets=4)
+    legacy.records("quest", *[world.now + timedelta(seconds=n) for n in range(3)])
+    live_on(world, buckets=1)
+    changes = caller.get(since, headers={"Prefer": "odata.maxpagesize=2"})
+    told_first = read_told(changes)
+    live_on(world, buckets=4)
+    today = world.ask("quest")
+    assert today.parameters["target"] > told_first.parameters["target"]
+    assert told_first.parameters["target"] > first.parameters["target"]
+    rest = world.ask("quest", limit=2, next=first.response.json()["next"], require="complete")
+    for began, later in (
+        (first, rest),
+        (read_told(feed), read_told(caller.get(feed.json()["@odata.nextLink"]))),
+        (told_first, read_told(caller.get(changes.json()["@odata.nextLink"]))),
+    ):
+        assert (later.status, later.said) == (200, "complete")
+        for claimed in ("through", "target"):
+            assert later.parameters[claimed] == began.parameters[claimed]
+        assert later.parameters["target"] <= later.parameters["through"]
+    freshness = rest.response.json()["freshness"]
+    assert freshness["target"] <= freshness["through"]
+
+
+def test_a_later_page_tells_of_a_stream_that_has_become_worse(world: World, legacy: System) -> None:
+    legacy.records("quest", *[world.now + timedelta(seconds=n) for n in range(3)])
+    live_on(world, buckets=4)
+    first = world.ask("quest", limit=2)
+    legacy.held.add("quest")
+    legacy.records("quest", world.now)
+    live_on(world, buckets=2)
+    later = world.ask("quest", limit=2, next=first.response.json()["next"])
+    assert (first.said, later.said) == ("complete", "incomplete short")
+    assert later.parameters["target"] == first.parameters["target"]

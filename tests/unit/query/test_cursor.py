@@ -8,7 +8,7 @@ import pytest
 
 from app.base.errors import BadToken
 from app.ledger.verdict import State, Verdict
-from app.query.claims import Claim
+from app.query.claims import Claim, Told
 from app.query.cursor import Cursor, digest_walk, read_token, write_token
 from app.query.request import Aggregate, Expand, Order, Request
 from tests.builders import NOON
@@ -39,10 +39,11 @@ def opened_for(token: str, request: Request = ASKED, environment_id: int = 1) ->
 
 @pytest.mark.parametrize("left", [None, 0, 7])
 def test_a_position_comes_back_exactly(left: int | None) -> None:
-    told = (
+    claims = (
         (Claim(Verdict(State.INCOMPLETE, "short", is_waived=True)), ("ilt", "quest")),
         (Claim(Verdict(State.COMPLETE), NOON), ("people",)),
     )
+    told = Told(claims, NOON)
     cursor = Cursor(tuple(VALUES), left, NOON.replace(microsecond=1), 7, told)
     opened = opened_for(token_of(cursor))
     assert opened == cursor
