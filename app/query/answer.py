@@ -227,9 +227,11 @@ class _Reading:
 
     @cached_property
     def lag(self) -> Lag:
-        """All streams with their counts, for the sets whose rows are judged."""
-        now = self.freshness.evaluated_at
-        return read_lag(self.connection, self.plan.environment_id, now=now)
+        """All streams with their counts, for the sets whose rows are judged: for the moment that
+        the answer itself is judged for.
+        """
+        now, end_at = self.freshness.evaluated_at, self.as_of
+        return read_lag(self.connection, self.plan.environment_id, now=now, end_at=end_at)
 
     def tag(self) -> str:
         """The weak entity tag of this page; empty where time alone changes its rows.
