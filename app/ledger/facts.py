@@ -20,13 +20,23 @@ from sqlalchemy import (
 
 from app.learning.modules import STREAM_NAMES, stream_kind
 from app.ledger.evidence import Key, Part, read_evidence
-from app.ledger.flow import SETTLED, STILL, Flow, add_flow, is_flowing, read_flow
+from app.ledger.flow import (
+    SETTLED,
+    STILL,
+    Flow,
+    add_flow,
+    is_flowing,
+    put_under_terms,
+    read_flow,
+    read_source_key,
+    read_strays,
+)
 from app.ledger.standing import UNOWED, Standing, roll_standings, stand_part
 from app.ledger.verdict import Verdict, roll_up
 from app.store.engine import kept_between
 from app.store.statement import Statement, compile_statement, run_statement
 from app.store.sums import COUNTS
-from app.store.tables import Environment, Event, Source, Tally
+from app.store.tables import Environment, Event, Tally
 from app.store.tables.columns import table_of
 from app.store.tables.journal import PENDING
 
@@ -293,7 +303,10 @@ def _know_parts(name: str, parts: tuple[Part, ...], *, now: datetime) -> _Known:
 
 def _is_moved(known: _Known, flow: Flow) -> bool:
     """May the journal have lowered what evidence said?"""
-    return not flow.is_still and any(flow.may_lower(part) for part in known.parts)
+    if flow.is_still:
+        return False
+    is_told = any(flow.may_lower(part) for part in known.parts)
+    return is_told or bool(flow.strays_in(known.lag.stream, known.parts))
 
 
 def _lower(
@@ -306,7 +319,12 @@ def _lower(
     end_at: datetime | None,
 ) -> StreamLag:
     """A stream with what the journal says, for a question that ends at `end_at`."""
-    parts = add_flow(connection, head.environment_id, known.parts, flow=flow)
+    environment_id, owed = head.environment_id, known.parts
+    parts = add_flow(connection, environment_id, owed, flow=flow)
+    for stray in read_strays(
+        connection, environment_id, known.lag.stream, owed, flow=flow, now=now
+    ):
+        parts += put_under_terms(stray, owed)
     standing = roll_standings([stand_part(part, now=now, end_at=end_at) for part in parts])
     return replace(known.lag, standing=standing)
 
@@ -333,7 +351,7 @@ def read_lag(
     """Read and judge streams of an environment, with their counts.
 
     A source that sends a stream it does not owe is listed as `no_contract`; the roll-up is over
-    those that owe it.
+    those that owe it, and over what is dead or waits in it, whoever sent that.
 
     Shape:  streams in the order of the registry; sources by key
     """
@@ -348,9 +366,17 @@ def read_lag(
     lags = {
         part.key: _lag_of_part(part, stand_part(part, now=now, end_at=end_at)) for part in parts
     }
+    strayed: dict[str, list[Standing]] = {name: [] for name in names}
+    for name in names:
+        for stray in read_strays(connection, environment_id, name, found[name], flow=flow, now=now):
+            lag = _lag_of_part(stray, stand_part(stray, now=now, end_at=end_at))
+            if stray.source:
+                lags[stray.key] = replace(lag, is_contracted=False)
+            under_terms = put_under_terms(stray, found[name])
+            strayed[name] += [stand_part(part, now=now, end_at=end_at) for part in under_terms]
     tallies = _read_tallies(connection, environment_id)
     for key in sorted(tallies.keys() - lags.keys()):
-        source = _read_source_key(connection, environment_id, key[0])
+        source = read_source_key(connection, environment_id, key[0])
         if key[1] in wanted and source is not None:
             lag = StreamLag(key[1], stream_kind(key[1]), source, UNOWED, is_contracted=False)
             lags[key] = lag
@@ -362,7 +388,7 @@ def read_lag(
         )
     order = {name: place for place, name in enumerate(STREAM_NAMES)}
     counted.sort(key=lambda lag: (lag.source, order[lag.stream]))
-    rolled = tuple(_roll_stream(name, counted) for name in names)
+    rolled = tuple(_roll_stream(name, counted, strayed[name]) for name in names)
     return Lag(head.environment_key, head.revision, now, rolled, tuple(counted))
 
 
@@ -399,16 +425,6 @@ def _wait_s(
     return 0.0 if received_at is None else max(0.0, (now - received_at).total_seconds())
 
 
-def _read_source_key(connection: Connection, environment_id: int, source_id: int) -> str | None:
-    source = table_of(Source)
-    found: str | None = connection.execute(
-        select(source.c.source_key).where(
-            source.c.environment_id == environment_id, source.c.source_id == source_id
-        )
-    ).scalar()
-    return found
-
-
 def _read_tallies(connection: Connection, environment_id: int) -> dict[Key, dict[str, Any]]:
     """What the books say of each source and stream, by the names of StreamLag."""
     tally = table_of(Tally)
@@ -425,8 +441,11 @@ def _read_tallies(connection: Connection, environment_id: int) -> dict[Key, dict
     }
 
 
-def _roll_stream(name: str, sources: Iterable[StreamLag]) -> StreamLag:
-    """One stream over all its sources; without any that owes it, it is under no contract."""
+def _roll_stream(name: str, sources: Iterable[StreamLag], strayed: list[Standing]) -> StreamLag:
+    """One stream over all its sources; without any that owes it, it is under no contract.
+
+    strayed: how what is dead or waits stands that others sent
+    """
     parts = tuple(source for source in sources if source.stream == name)
     waits = [part.processing_lag_s for part in parts if part.processing_lag_s is not None]
     received = [part.last_received_at for part in parts if part.last_received_at]
@@ -435,7 +454,7 @@ def _roll_stream(name: str, sources: Iterable[StreamLag]) -> StreamLag:
         stream=name,
         kind=stream_kind(name),
         source="",
-        standing=roll_standings([part.standing for part in parts if part.is_contracted]),
+        standing=roll_standings([*(p.standing for p in parts if p.is_contracted), *strayed]),
         counts={key: sum(part.counts[key] for part in parts) for key in COUNTS},
         last_received_at=max(received, default=None),
         last_applied_at=max(applied, default=None),

@@ -100,6 +100,45 @@ def test_a_dead_event_that_its_source_does_not_declare_counts_all_the_same(
     assert world.ask("quest").said == "incomplete dead_events"
 
 
+def test_a_dead_event_of_a_source_that_does_not_owe_its_stream_counts_all_the_same(
+    world: World, legacy: System, poison: set[str]
+) -> None:
+    """So does one that waits; the source itself is told apart from those that owe the stream."""
+    other = world.system("other")
+    live_on(world, buckets=4)
+    other.records("quest", world.now - 3 * TEN, learner="bad")
+    other.sends(other.waiting("quest"))
+    for works, said, of_other in (
+        (False, "catching_up in_flight", ("unknown", "no_contract")),
+        (True, "incomplete dead_events", ("incomplete", "dead_events")),
+    ):
+        if works:
+            world.works()
+        told = world.ask("quest")
+        assert (told.said, str(told.streams["quest"]["source"])) == (said, "other")
+        assert told.through == START + TEN
+        lag = world.lag("quest")
+        assert f"{lag['verdict']} {lag['reason']}" == said
+        sources = {row["source"]: (row["verdict"], row["reason"]) for row in lag["sources"]}
+        assert sources == {"legacy": ("complete", None), "other": of_other}
+        rows = world.caller().get("/odata/v4/IngestionLag?$filter=stream eq 'quest'").json()
+        assert [f"{row['verdict']} {row['reason']}" for row in rows["value"]] == [said]
+        assert lag["counts"]["declared"] == 0
+        assert world.ask("ilt").said == "complete"
+    poison.clear()
+    settle(world, "redrive")
+    assert world.ask("quest").said == "complete"
+
+
+def test_a_dead_event_of_a_stream_that_nobody_owes_is_told(world: World, legacy: System) -> None:
+    legacy.records("course", world.now, learner="bad")
+    legacy.sends(legacy.waiting("course"))
+    assert world.ask("course").said == "unknown no_contract"
+    world.works()
+    for told in (world.ask("course").said, "{verdict} {reason}".format(**world.lag("course"))):
+        assert told == "incomplete dead_events"
+
+
 def test_a_waived_dead_event_stops_the_alarm_and_not_the_verdict(
     world: World, legacy: System
 ) -> None:
