@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cached_property, lru_cache
 from typing import Any
 
@@ -17,7 +17,7 @@ from app.ledger.receipts import sign_claim
 from app.ledger.verdict import PAST_REVISION, State, Verdict
 from app.query.claims import NOTHING_TOLD, Claim, Told, hold_claims, note_claims
 from app.query.cursor import Cursor, digest_question, digest_walk, read_token, write_token
-from app.query.demand import check_demand
+from app.query.demand import check_demand, refuse_clipped
 from app.query.forms import form_of
 from app.query.frames import AS_OF_BIND, AS_OF_DAY_BIND, ENVIRONMENT_BIND, computed_bind
 from app.query.judged import judge_rows
@@ -41,6 +41,8 @@ from app.store.instance import signing_secret
 from app.store.past import REVISION_BIND, at_revision, changed_since, read_revisions
 from app.store.statement import run_statement
 from app.store.tables import PAST
+
+_END_OF_TIME = datetime.max.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +107,8 @@ def answer_in(connection: Connection, plan: Plan, *, now: datetime) -> Answer:
         rows_json, row_count = reading.rows()
         following = reading.next_token(row_count)
     if plan.request.key is not None and row_count == 0:
+        if plan.demand.until_complete and reading.has_behind():
+            refuse_clipped(plan.dataset.name, freshness)
         raise UnknownEntity(f"{plan.dataset.name} has no entity with this key")
     return Answer(plan, rows_json, row_count, total, following, freshness, as_of, tag)
 
@@ -285,6 +289,11 @@ class _Reading:
         """All rows of the question, before top and skip."""
         statement = count_statement(self.shape, self.dialect_name)
         return int(self._run(statement, {})[0][0])
+
+    def has_behind(self) -> bool:
+        """Would there be rows if none were left out behind the moment that the question ends at?"""
+        statement = count_statement(self.shape, self.dialect_name)
+        return bool(self._run(statement, {AS_OF_BIND: _END_OF_TIME})[0][0])
 
     def next_token(self, row_count: int) -> str | None:
         """The token of the next page, if this one is full and more rows follow."""

@@ -6,8 +6,9 @@ Source: docs/completeness.md, "Asking for more"
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
+from app.base.clock import format_time
 from app.base.errors import BadOption, FreshnessUnmet, NotYetFresh
 from app.ledger.facts import Freshness
 from app.ledger.verdict import ANCHORS, State
@@ -96,6 +97,25 @@ def check_demand(demand: Demand, freshness: Freshness) -> None:
         )
     _check_lag(demand, freshness)
     _check_assurance(demand, freshness)
+
+
+def refuse_clipped(name: str, freshness: Freshness) -> NoReturn:
+    """Say that `until=complete` has left out the one entity that was asked for.
+
+    name: of its set
+    Raises: NotYetFresh when waiting helps, FreshnessUnmet when it does not
+    """
+    through = freshness.standing.complete_through
+    ends = "" if through is None else f" at {format_time(through)}"
+    detail = f"this entity of {name} came or changed behind what is complete, which ends{ends}"
+    if freshness.verdict.state in _REQUIRED["catching_up"]:
+        raise NotYetFresh(
+            detail,
+            hint="Ask again as Retry-After says, or without until.",
+            retry_after_s=LONGEST_RETRY_S,
+            freshness=freshness,
+        )
+    raise FreshnessUnmet(detail, hint="Ask without until.", freshness=freshness)
 
 
 _HINT = "The Link of this answer leads to the streams and their defects."

@@ -4,6 +4,7 @@ from difflib import get_close_matches
 
 from app.base.errors import BadOption, TooComplex, UnknownField
 from app.catalog.fields import Dataset, Navigation
+from app.query.clipping import also, clip_rows
 from app.query.question import Question
 from app.query.request import Expand
 from app.query.streams import Expansion
@@ -45,12 +46,15 @@ def _make_expansion(
     target = question.allowed_dataset(navigation.target)
     origin, target = target, question.with_computed(target, expand.compute)
     fields = question.selected_fields(target, expand.select)
+    where = question.bind_rows(target, expand.where, expand.search)
+    if navigation.many and question.is_clipped:
+        where = also(where, clip_rows(target))
     return Expansion(
         navigation,
         target,
         question.tell_types(fields, origin),
         make_expansions(question, target, expand.expand, depth=depth + 1),
-        where=question.bind_rows(target, expand.where, expand.search),
+        where=where,
         order=question.bind_total_order(target, expand.order) if navigation.many else (),
         top=expand.top,
         skip=expand.skip,

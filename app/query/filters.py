@@ -26,17 +26,26 @@ def bind_filter(
     resolve: Callable[[str], Dataset],
     weights: Mapping[str, int] = _NONE,
     it: Rows | None = None,
+    is_clipped: bool = False,
 ) -> Expr:
     """Read a condition over the rows of a dataset.
 
     resolve: the dataset of this name, for navigations
     weights: how many nodes each computed field stands for
     it: what `$it` means, where that is not the row itself
+    is_clipped: rows behind a path are those that `until=complete` keeps
     Raises: BadSyntax, TooComplex, UnknownField, TypeMismatch, BadOption, NotSupported
     Source: OData URL Conventions 4.01, section 5.1.2
     """
     binder = Binder(
-        dataset, settings, scopes=scopes, aliases=aliases, resolve=resolve, weights=weights, it=it
+        dataset,
+        settings,
+        scopes=scopes,
+        aliases=aliases,
+        resolve=resolve,
+        weights=weights,
+        it=it,
+        is_clipped=is_clipped,
     )
     condition = check_condition(binder.bind(binder.parse(text)), "a filter")
     return FALSE if condition.type is Type.NULL else condition
@@ -52,6 +61,7 @@ def bind_order(
     resolve: Callable[[str], Dataset],
     weights: Mapping[str, int] = _NONE,
     it: Rows | None = None,
+    is_clipped: bool = False,
 ) -> tuple[tuple[Expr, bool], ...]:
     """Read `$orderby`: what to sort by, in order, each with whether it descends.
 
@@ -59,7 +69,14 @@ def bind_order(
     Source: OData URL Conventions 4.01, section 5.1.5
     """
     binder = Binder(
-        dataset, settings, scopes=scopes, aliases=aliases, resolve=resolve, weights=weights, it=it
+        dataset,
+        settings,
+        scopes=scopes,
+        aliases=aliases,
+        resolve=resolve,
+        weights=weights,
+        it=it,
+        is_clipped=is_clipped,
     )
     binder.check_length(text)
     items = parse_orderby(text, settings.limit_filter_depth)
@@ -84,6 +101,7 @@ def bind_compute(
     resolve: Callable[[str], Dataset],
     weights: Mapping[str, int] = _NONE,
     it: Rows | None = None,
+    is_clipped: bool = False,
 ) -> tuple[tuple[str, Expr, int], ...]:
     """Read `$compute`: each name with its expression and how many nodes that has.
 
@@ -91,7 +109,14 @@ def bind_compute(
     Source: OData URL Conventions 4.01, section 5.1.8
     """
     binder = Binder(
-        dataset, settings, scopes=scopes, aliases=aliases, resolve=resolve, weights=weights, it=it
+        dataset,
+        settings,
+        scopes=scopes,
+        aliases=aliases,
+        resolve=resolve,
+        weights=weights,
+        it=it,
+        is_clipped=is_clipped,
     )
     binder.check_length(text)
     items = parse_compute(text, settings.limit_filter_depth)

@@ -20,6 +20,7 @@ from app.base.errors import (
 )
 from app.catalog.datasets.attributes import ATTRIBUTES
 from app.catalog.fields import Dataset, Field, Navigation, Type
+from app.query.clipping import clip_rows
 from app.query.expr import Both, Column, Element, Expr, FromRoot, Literal, Rows
 from app.query.grammar import parse_expression
 from app.query.kinds import compare_values
@@ -31,6 +32,7 @@ class Names(ABC):
 
     weights: how many nodes each computed field stands for
     it: what `$it` means, where that is not the question's own row
+    is_clipped: rows behind a path are those that `until=complete` keeps
     """
 
     def __init__(
@@ -43,6 +45,7 @@ class Names(ABC):
         resolve: Callable[[str], Dataset],
         weights: Mapping[str, int],
         it: Rows | None = None,
+        is_clipped: bool = False,
     ) -> None:
         self.dataset = dataset
         self.settings = settings
@@ -50,6 +53,7 @@ class Names(ABC):
         self.aliases = {name.removeprefix("@"): text for name, text in aliases.items()}
         self.resolve = resolve
         self.weights = weights
+        self.is_clipped = is_clipped
         self.nodes = 0
         self.within_alias = False
         self.variables: dict[str, Rows] = {} if it is None else {it.name: it}
@@ -316,7 +320,10 @@ class Names(ABC):
                 raise TypeMismatch(f"{last} of {dataset.name} is one value, not a list")
         self.rows_count += 1
         of = "" if start is None else start.name
-        return Rows(Type.NULL, f"{last}#{self.rows_count}", of, tuple(way), step, dataset)
+        name = f"{last}#{self.rows_count}"
+        is_clipped = self.is_clipped and isinstance(step, Navigation)
+        kept = clip_rows(dataset, name) if is_clipped else None
+        return Rows(Type.NULL, name, of, tuple(way), step, dataset, kept)
 
     @contextmanager
     def variable(self, name: str, rows: Rows, *, bare: bool = False) -> Iterator[None]:

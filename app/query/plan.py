@@ -17,9 +17,10 @@ from app.base.facts import PlanMade
 from app.base.observe import observe
 from app.catalog.fields import Dataset, Field, Rollup, Type
 from app.catalog.index import DATASETS
+from app.query.clipping import clip_rows
 from app.query.demand import NO_DEMAND, Demand
 from app.query.expansions import make_expansions
-from app.query.expr import AsOf, Both, Column, Compare, Expr, Literal, Slot, own_column
+from app.query.expr import Both, Compare, Expr, Literal, Slot, own_column
 from app.query.groups import (
     Output,
     OutputColumn,
@@ -307,18 +308,16 @@ def _bind_where(question: Question, dataset: Dataset) -> Expr | None:
 
 
 def _clip(question: Question, dataset: Dataset) -> list[Expr]:
-    """What `until=complete` keeps: rows of facts recorded, else changed, before its moment.
+    """What `until=complete` keeps.
 
-    Source: docs/completeness.md, "Asking for more"
+    Raises: BadOption for rows that are judged, not recorded
     """
     if not question.request.demand.until_complete:
         return []
     if dataset.computed is not None:
         raise BadOption(f"until=complete means nothing for {dataset.name}", target="until")
-    field = dataset.field("recorded_at") or dataset.field("changed_at")
-    if field is None:
-        return []
-    return [Compare(Type.BOOL, "lt", Column(field.type, (), field), AsOf(Type.TIME))]
+    kept = clip_rows(dataset)
+    return [] if kept is None else [kept]
 
 
 def _key_values(question: Question, dataset: Dataset) -> list[tuple[Field, Any]]:

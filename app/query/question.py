@@ -149,6 +149,11 @@ class Question:
         return replace(dataset, fields=tuple(fields))
 
     @property
+    def is_clipped(self) -> bool:
+        """Are rows left out that are not known to be complete, also those behind others?"""
+        return self.request.demand.until_complete
+
+    @property
     def computed(self) -> dict[int, Expr]:
         """What each computed field is made from, by its identity."""
         return {identity: expr for identity, (expr, _) in self._computed.items()}
@@ -166,6 +171,7 @@ class Question:
             "resolve": lambda name: dataset_named(name, self.datasets),
             "weights": self.weights_of(dataset),
             "it": self.it,
+            "is_clipped": self.is_clipped,
         }
 
     def computed_in(self, dataset: Dataset, shown: Iterable[Field] = ()) -> tuple[Expr, ...]:

@@ -222,49 +222,6 @@ def test_a_demand_that_cannot_be_read_is_refused(
         assert "data-freshness" not in response.headers
 
 
-def test_until_complete_leaves_out_what_changed_behind_the_watermark(
-    caller: Caller, source: Speaker, clock: Any
-) -> None:
-    now_is(clock, NOON + timedelta(minutes=30), source)
-    source.sends("q3", at=NOON + timedelta(minutes=29))
-    source.declares(NOON + timedelta(minutes=20), since=NOON - timedelta(minutes=10))
-    assert len(caller.get(QUESTS).json()["rows"]) == 3
-    # Before they are transformed, too: groups are of rows that are complete.
-    groups = (
-        "/odata/v4/LearnerProgress?$apply=filter(module_type eq 'quest')/groupby((learner_key))"
-    )
-    for path in (QUESTS, FEED, groups):
-        clipped = caller.get(f"{path}&until=complete")
-        assert clipped.status_code == 200, clipped.text
-        told = clipped.json()
-        assert len(told.get("rows", told.get("value"))) == 2
-        state, parameters = item_of(clipped)
-        assert (state, parameters["clipped"]) == ("complete", True)
-        assert parameters["through"] == NOON + timedelta(minutes=20)
-
-
-def test_rows_that_are_judged_are_judged_for_the_moment_of_their_answer(
-    caller: Caller, source: Speaker, clock: Any
-) -> None:
-    """Of noon all is known; of half past one nobody has told anything yet."""
-    now_is(clock, NOON + timedelta(minutes=90), source)
-    asked = f"as_of={spell(NOON - timedelta(minutes=10))}"
-    for moment, said in (("", "unknown"), (asked, "complete")):
-        for path in ("IngestionLag", "IngestionLagSources", "Freshness"):
-            response = caller.get(f"/odata/v4/{path}?{moment}")
-            told = response.json()
-            assert verdict_of(response)[0] == told["@fullcount.verdict"] == said
-            assert {row["verdict"] for row in told.get("value", [told])} == {said}
-        report = caller.get(f"/v1/reports/data_completeness?{moment}")
-        assert (
-            {row["verdict"] for row in report.json()["rows"]} == {verdict_of(report)[0]} == {said}
-        )
-        rows = caller.get(f"{FEED}&$top=1&$expand=lag($select=verdict)&{moment}").json()
-        assert rows["value"][0]["lag"]["verdict"] == rows["@fullcount.verdict"] == said
-    lag = caller.get(f"/v1/ingestion/lag?at={spell(NOON - timedelta(minutes=10))}")
-    assert verdict_of(lag)[0] == "complete"
-
-
 def test_an_answer_the_caller_has_is_not_sent_again_but_its_verdict_is(
     caller: Caller, source: Speaker, clock: Any
 ) -> None:
