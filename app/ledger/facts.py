@@ -200,8 +200,14 @@ def read_freshness(
 def freshness_of(lag: Lag, touched: Iterable[str], *, end_at: datetime | None = None) -> Freshness:
     """The verdict over these streams of a lag; over none of them it is unknown (`no_stream`)."""
     names = set(touched)
-    rolled = _roll([stream for stream in lag.streams if stream.stream in names])
-    return _make_freshness(rolled, lag.revision, now=lag.evaluated_at, end_at=end_at)
+    return freshness_over(lag, [one for one in lag.streams if one.stream in names], end_at=end_at)
+
+
+def freshness_over(
+    lag: Lag, rows: Iterable[StreamLag], *, end_at: datetime | None = None
+) -> Freshness:
+    """The verdict over these rows of a lag: streams, or those of one source."""
+    return _make_freshness(_roll(list(rows)), lag.revision, now=lag.evaluated_at, end_at=end_at)
 
 
 @lru_cache(maxsize=512)

@@ -21,7 +21,7 @@ from app.ledger.defects import (
     list_intervals,
     waive_defect,
 )
-from app.ledger.facts import Freshness, Lag, StreamLag, freshness_of, read_lag
+from app.ledger.facts import Freshness, Lag, StreamLag, freshness_over, read_lag
 from app.ledger.history import read_history
 from app.ledger.lacking import MISSING_SHOWN, find_missing
 from app.ledger.receipts import Receipt, look_back, open_claim
@@ -70,7 +70,7 @@ def get_ingestion_lag(
 ) -> Response:
     """How far each stream is and what may be said of it: per module type, and per source.
 
-    `at` asks what is known now of the data up to that moment.
+    `at` asks what is known now of the data up to that moment. The verdict is of what is listed.
     """
     if as_of:
         raise BadOption(
@@ -87,7 +87,7 @@ def get_ingestion_lag(
         rows = tuple(row for row in lag.sources if row.source == source)
         if not rows:
             raise UnknownName("there is no source of this name here", hint="See GET /v1/sources.")
-    freshness = freshness_of(lag, names, end_at=at)
+    freshness = freshness_over(lag, rows, end_at=at)
     body = write_json(_write_lag(lag, rows, freshness))
     return data_response(body, freshness)
 

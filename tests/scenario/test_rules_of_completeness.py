@@ -144,3 +144,21 @@ def test_a_later_page_tells_of_a_stream_that_has_become_worse(world: World, lega
     later = world.ask("quest", limit=2, next=first.response.json()["next"])
     assert (first.said, later.said) == ("complete", "incomplete short")
     assert later.parameters["target"] == first.parameters["target"]
+
+
+def test_lag_of_one_source_is_judged_by_what_is_listed_of_it(world: World, legacy: System) -> None:
+    other = world.system("other")
+    live_on(world, buckets=4)
+    other.records("quest", world.now)
+    other.sends(other.waiting("quest"))
+    world.works()
+    own = {"legacy": {"quest", "mission"}, "other": {"quest"}}
+    for of_legacy in ("complete", "unknown source_silent"):
+        for source, said in (("legacy", of_legacy), ("other", "unknown no_contract")):
+            path = f"/v1/ingestion/lag?stream=quest,mission&source={source}"
+            told = read_told(world.caller().get(path))
+            body = told.response.json()
+            assert told.said == f"{body['verdict']} {body['reason'] or ''}".strip() == said
+            assert {row["stream"] for row in body["streams"]} == set(told.streams) == own[source]
+            assert {row["verdict"] for row in body["streams"]} == {body["verdict"]}
+        world.passes(minutes=4)
