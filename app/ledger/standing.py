@@ -15,6 +15,7 @@ from app.ledger.verdict import (
     KnownDefects,
     State,
     Verdict,
+    boundary_after,
     complete_through,
     holds_until,
     judge_stream,
@@ -36,7 +37,7 @@ class Standing:
     heard_at: when the source that is silent longest was last heard
     first_defect: the open defect of the earliest bucket
     source: the worst of its sources, by key
-    until: how long the verdict holds unless evidence changes
+    until: how long verdict and target hold unless evidence changes
     """
 
     verdict: Verdict
@@ -84,6 +85,8 @@ def stand_part(part: Part, *, now: datetime, end_at: datetime | None = None) -> 
     through = complete_through(facts)
     defects = list_defects(facts)
     lateness = timedelta(seconds=terms.lateness_s)
+    objective = timedelta(seconds=terms.objective_s)
+    moves_on_at = boundary_after(now - objective, terms.bucket_s) + objective
     return Standing(
         verdict=judge_stream(facts),
         source=part.source,
@@ -103,7 +106,7 @@ def stand_part(part: Part, *, now: datetime, end_at: datetime | None = None) -> 
         repair=part.repair,
         first_defect=min(defects, key=lambda defect: defect.from_at, default=None),
         is_served=is_served(part, through),
-        until=holds_until(facts),
+        until=min(holds_until(facts), moves_on_at),
     )
 
 

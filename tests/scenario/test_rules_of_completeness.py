@@ -162,3 +162,17 @@ def test_lag_of_one_source_is_judged_by_what_is_listed_of_it(world: World, legac
             assert {row["stream"] for row in body["streams"]} == set(told.streams) == own[source]
             assert {row["verdict"] for row in body["streams"]} == {body["verdict"]}
         world.passes(minutes=4)
+
+
+def test_the_target_of_an_answer_is_that_of_its_hour(world: World, legacy: System) -> None:
+    """What is kept of a stream between two answers holds no longer than its target."""
+    live_on(world, buckets=4)
+    world.moves_to(START + timedelta(minutes=49))
+    for system in world.systems:
+        system.beats()
+    for minute, target in ((49, 2), (50, 3), (51, 3)):
+        world.moves_to(START + timedelta(minutes=minute))
+        told, lag = world.ask("quest"), world.lag("quest")
+        assert told.parameters["target"] == datetime.fromisoformat(lag["target"])
+        assert told.parameters["target"] == START + target * TEN
+        assert told.said == lag["verdict"] == "complete"
