@@ -1,4 +1,7 @@
-"""Stages in, SQL out: each a select over the one below; the lowest names the environment."""
+"""Stages in, SQL out: each a select over the one below; the lowest names the environment.
+
+Each has a name in a WITH of the statement: within one another SQLite would read few of them.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -114,7 +117,7 @@ def _write_picked(source: Picked, setting: Setting) -> tuple[FromClause, set[str
         picked = _first_rows(source.limit, sources, columns)
     else:
         picked = _rows_within(source, sources, columns)
-    return picked.subquery(), sources.computed
+    return picked.cte(), sources.computed
 
 
 def _order_by(limit: Limit, sources: Sources) -> list[Sql]:
@@ -149,7 +152,7 @@ def _rows_within(source: Picked, sources: Sources, columns: Sequence[Label[Any]]
         told |= {"whole": _within_reach(whole), "falls": func.coalesce(value, -1.0) < 0}
     labels = [value.label(name) for name, value in told.items()]
     inner = select(*columns, *labels).select_from(sources.clause).where(*sources.conditions)
-    rows = inner.subquery()
+    rows = inner.cte()
     kept = select(*(rows.c[column.name] for column in columns))
     return kept.where(_is_within(limit, rows))
 
@@ -218,7 +221,7 @@ def _write_summed(source: Summed, setting: Setting) -> tuple[FromClause, set[str
     summed = select(*group, *numbers).select_from(sources.clause).where(*sources.conditions)
     if group:
         summed = summed.group_by(*(label.element for label in group))
-    return summed.subquery(), sources.computed
+    return summed.cte(), sources.computed
 
 
 def _write_whole(source: Summed, setting: Setting) -> tuple[FromClause, set[str]]:
@@ -229,15 +232,15 @@ def _write_whole(source: Summed, setting: Setting) -> tuple[FromClause, set[str]
     whole = open_stage(source.stage.whole or source.stage, setting)
     columns = [_write_column(above, own_column(of), whole.root) for above, of in source.parts]
     parts = select(*columns).select_from(whole.clause).where(*whole.conditions).distinct()
-    empty = parts.subquery().join(nothing, true())
-    either = union_all(select(groups), select(empty)).subquery()
+    empty = parts.cte().join(nothing, true())
+    either = union_all(select(groups), select(empty)).cte()
     # Of a part there is one row or two: what no rows give is null, or a count of 0.
     numbers = [
         _labelled(field, _greatest_of(field, either.c[str(field.column)]))
         for field, _ in (*source.outputs, *source.numbers)
     ]
     told = [either.c[column.name] for column in columns]
-    return select(*told, *numbers).group_by(*told).subquery(), computed | whole.computed
+    return select(*told, *numbers).group_by(*told).cte(), computed | whole.computed
 
 
 def _greatest_of(field: Field, values: Sql) -> Sql:
@@ -289,7 +292,7 @@ def _write_once(source: Summed, setting: Setting) -> tuple[FromClause, set[str]]
             value = case((first, value))
         values.append(type_coerce(value, SQL_TYPES[number.value.type]).label(str(field.column)))
     inner = select(*group, *values).select_from(sources.clause).where(*sources.conditions)
-    rows = inner.subquery()
+    rows = inner.cte()
     told = [rows.c[label.name].label(label.name) for label in group]
     numbers = []
     for field, number in source.numbers:
@@ -298,7 +301,7 @@ def _write_once(source: Summed, setting: Setting) -> tuple[FromClause, set[str]]
     summed = select(*told, *numbers)
     if told:
         summed = summed.group_by(*(rows.c[label.name] for label in group))
-    return summed.select_from(rows).subquery(), sources.computed
+    return summed.select_from(rows).cte(), sources.computed
 
 
 # Several stages
@@ -319,7 +322,7 @@ def _write_united(source: United, setting: Setting) -> tuple[FromClause, set[str
         chosen = select(*columns).select_from(sources.clause).where(*sources.conditions)
         selects.append(chosen)
         computed |= sources.computed
-    return union_all(*selects).subquery(), computed
+    return union_all(*selects).cte(), computed
 
 
 def _branch_kind(source: United, stage: Stage, frame: DatasetFrame, *, first: int) -> Label[Any]:

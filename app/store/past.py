@@ -90,7 +90,10 @@ def at_revision(
         )
     if not shadows:
         return statement
-    text = GuardedText(f"WITH {', '.join(shadows)} {statement.text}")
+    # One that names rows itself goes on behind those of its tables.
+    is_named = statement.text.startswith("WITH ")
+    asked = f", {statement.text.removeprefix('WITH ')}" if is_named else f" {statement.text}"
+    text = GuardedText(f"WITH {', '.join(shadows)}{asked}")
     parameters = {**statement.parameters, ENVIRONMENT_BIND: None, REVISION_BIND: None}
     order = None if statement.order is None else (*marks.order, *statement.order)
     return Statement(text, parameters, order)

@@ -64,7 +64,7 @@ class Readers:
 
 
 def test_every_body_holds_what_its_header_says_is_there(world: World) -> None:
-    source = world.system("lms", "quest", "assignments")
+    source = world.system("lms", "quest", "assignments", "catalog")
     made: dict[datetime, int] = {START: 0}
     with Readers(world) as readers:
         begins = START
