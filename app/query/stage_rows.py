@@ -226,12 +226,14 @@ def _write_summed(source: Summed, setting: Setting) -> tuple[FromClause, set[str
 
 def _write_whole(source: Summed, setting: Setting) -> tuple[FromClause, set[str]]:
     """Groups, and for each part of which no row is left the numbers of no rows."""
-    groups, computed = _write_summed(replace(source, parts=()), setting)
-    no_rows = replace(source.stage, where=(Literal(Type.BOOL, False),))
-    nothing, _ = _write_summed(replace(source, stage=no_rows, group=(), parts=()), setting)
     whole = open_stage(source.stage.whole or source.stage, setting)
     columns = [_write_column(above, own_column(of), whole.root) for above, of in source.parts]
     parts = select(*columns).select_from(whole.clause).where(*whole.conditions).distinct()
+    if not (source.outputs or source.numbers):
+        return parts.cte(), whole.computed
+    groups, computed = _write_summed(replace(source, parts=()), setting)
+    no_rows = replace(source.stage, where=(Literal(Type.BOOL, False),))
+    nothing, _ = _write_summed(replace(source, stage=no_rows, group=(), parts=()), setting)
     empty = parts.cte().join(nothing, true())
     either = union_all(select(groups), select(empty)).cte()
     # Of a part there is one row or two: what no rows give is null, or a count of 0.

@@ -227,6 +227,12 @@ def test_a_group_of_which_nothing_is_left_has_its_numbers(client: TestClient, st
     assert ask(client, f"groupby((status),{steps}/{numbers})", "$count=true")["@odata.count"] == 5
 
 
+def test_numbers_of_an_empty_group_need_not_be_asked_for(client: TestClient) -> None:
+    counted = "groupby((status),filter(score gt 1e9)/aggregate($count as n))"
+    assert values(client, f"{counted}/aggregate($count as m)") == [{"m": 5}]
+    assert values(client, f"{counted}/groupby((status))", "$top=1") == [{"status": "completed"}]
+
+
 def test_groups_of_what_is_left_are_those_of_its_rows(client: TestClient) -> None:
     few = "filter(module_key eq 'm0' and cycle eq 2)"
     left = {r["status"] for r in ROWS if r["module_key"] == "m0" and r["cycle"] == 2}
